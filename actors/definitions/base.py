@@ -1,0 +1,158 @@
+"""What queries, mutations, actions and workflows have in common: a name, a function, and its calls as bytes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeVar, cast
+
+from actors.errors import InvalidDefinition
+from actors.options import check_name
+from actors.policy import RetryPolicy
+from actors.signature import Arguments, FunctionCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+    from typing import Self
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+Kind = Literal["query", "mutation", "action", "workflow"]
+
+VALUE_BYTES_MAX: Final = 2**20
+
+_SKIPPED: Final[dict[Kind, int]] = {"query": 1, "mutation": 1, "action": 0, "workflow": 1}
+"""Leading parameters that the engine fills: the transaction or the step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What a manager says about all its definitions."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    """The policy behind ``retry=True``."""
+    retry_actions: bool = False
+    """Whether an action for which nothing was said about ``retry`` has that policy."""
+    value_bytes_max: int = VALUE_BYTES_MAX
+
+
+class Definition(Generic[P, R_co]):
+    """A registered function. Immutable; ``with_options`` of the subclasses returns a copy."""
+
+    kind: Kind
+    name: str
+    """The registered name, the same on every worker."""
+    function: Callable[..., Any]
+    """What was decorated."""
+    site: str
+    """``file:line`` of the function, for messages."""
+    defaults: Defaults
+
+    def __init__(self, function: Callable[..., Any], *, kind: Kind, name: str | None, defaults: Defaults) -> None:
+        """Check that ``function`` can be a definition of ``kind``; it is not called."""
+        self.kind = kind
+        self.function = function
+        self.defaults = defaults
+        self.site = _check_function(kind, function)
+        self.name = check_name("name", function.__qualname__ if name is None else name)
+        self._codec = FunctionCodec(
+            function,
+            skip=_SKIPPED[kind],
+            bytes_max=defaults.value_bytes_max,
+            local_names=_local_names(function),
+        )
+        self.encode_arguments: Callable[[tuple[Any, ...], Mapping[str, Any]], bytes] = self._codec.encode_arguments
+        """Validate and encode a call; canonical. Raises InvalidArguments, PayloadTooLarge."""
+        functools.update_wrapper(cast("Callable[..., Any]", self), function, updated=())
+
+    def decode_arguments(self, data: bytes) -> Arguments:
+        """Return the validated positional and keyword arguments of a call. Raises InvalidArguments."""
+        return self._codec.decode_arguments(data)
+
+    def encode_result(self, value: object) -> bytes:
+        """Validate and encode what the function returned. Raises InvalidReturn, PayloadTooLarge."""
+        return self._codec.encode_result(value)
+
+    def decode_result(self, data: bytes) -> R_co:
+        """Return the validated result. Raises InvalidReturn."""
+        return cast("R_co", self._codec.decode_result(data))
+
+    def _copy(self) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy
+
+    def __repr__(self) -> str:
+        """Name the definition and where it stands."""
+        return f"<{self.kind} {self.name!r} at {self.site}>"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall(Generic[P, R_co]):
+    """A call that is not made yet; its arguments are checked and encoded."""
+
+    definition: Definition[P, R_co]
+    arguments: bytes
+    """As ``definition.encode_arguments`` gave them."""
+
+
+def _check_function(kind: Kind, function: object) -> str:
+    """Return where ``function`` stands, if it can be a definition of ``kind``."""
+    if isinstance(function, Definition):
+        known = cast("Definition[..., Any]", function)
+        raise InvalidDefinition(f"{known!r} is a definition already: decorate the plain function, once")
+    origin = inspect.unwrap(cast("Callable[..., Any]", function)) if callable(function) else function
+    if not inspect.isfunction(function) or not inspect.isfunction(origin):
+        raise InvalidDefinition(f"{function!r} is no function: decorate a function written with def or async def")
+    site = f"{origin.__code__.co_filename}:{origin.__code__.co_firstlineno}"
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidDefinition(
+            f"{function.__qualname__}() at {site} is a generator: return a value instead of yielding"
+        )
+    if kind != "action" and not inspect.iscoroutinefunction(function):
+        raise InvalidDefinition(f"{function.__qualname__}() at {site} is a {kind}: write it with async def")
+    parameters = list(inspect.signature(function).parameters.values())
+    filled = "step" if kind == "workflow" else "tx"
+    if kind != "action" and (not parameters or parameters[0].kind not in _POSITIONAL):
+        raise InvalidDefinition(f"{function.__qualname__}() at {site} is a {kind}: give it a first parameter, {filled}")
+    return site
+
+
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
+
+def _local_names(function: Callable[..., Any]) -> dict[str, object]:
+    """Return what the annotations of a nested function name that its enclosing functions define.
+
+    Annotations are texts (``from __future__ import annotations``) and resolved long after those functions returned,
+    so what they name is looked up here, at decoration.
+    """
+    origin = inspect.unwrap(function)
+    texts = [text for text in origin.__annotations__.values() if isinstance(text, str)]
+    if not texts or "<locals>" not in origin.__qualname__:
+        return {}
+    wanted = {name for text in texts for name in _names_in(text)} - set(origin.__globals__)
+    found: dict[str, object] = {}
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to the enclosing function's names
+    while frame is not None and wanted:
+        if frame.f_globals is origin.__globals__:
+            found |= {name: frame.f_locals[name] for name in wanted if name in frame.f_locals and name not in found}
+            wanted -= found.keys()
+        frame = frame.f_back
+    return found
+
+
+def _names_in(annotation: str) -> tuple[str, ...]:
+    try:
+        return compile(annotation, "<annotation>", "eval").co_names
+    except SyntaxError:
+        return ()

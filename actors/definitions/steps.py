@@ -1,0 +1,193 @@
+"""Queries, mutations and actions: what a workflow can run as a step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from actors.calls import active_step
+from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
+from actors.errors import CallNotAllowed
+from actors.options import (
+    DefinitionOptions,
+    InlineDefinitionOptions,
+    InlineStepOptions,
+    StepOptions,
+    StepSettings,
+    resolve_options,
+)
+from kernel import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Self, Unpack
+
+    from actors.definitions.base import Kind
+    from actors.policy import RetryPolicy
+    from actors.transaction import Transaction
+
+_AT_DEFINITION: dict[Kind, tuple[str, ...]] = {
+    "query": tuple(InlineDefinitionOptions.__annotations__),
+    "mutation": tuple(InlineDefinitionOptions.__annotations__),
+    "action": tuple(DefinitionOptions.__annotations__),
+}
+_AT_CALL: dict[Kind, tuple[str, ...]] = {
+    "query": tuple(InlineStepOptions.__annotations__),
+    "mutation": tuple(InlineStepOptions.__annotations__),
+    "action": tuple(StepOptions.__annotations__),
+}
+
+
+class StepDefinition(Definition[P, R_co]):
+    """A query, mutation or action."""
+
+    options: StepSettings
+    policy: RetryPolicy | None
+    """The policy in effect; None: its first exception is final."""
+    at_most_once: bool
+    """Never started a second time, even when its worker died."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        kind: Kind,
+        name: str | None,
+        defaults: Defaults,
+        options: Mapping[str, object],
+    ) -> None:
+        """Register nothing; ``options`` are the definition's own, checked here."""
+        super().__init__(function, kind=kind, name=name, defaults=defaults)
+        self._settle(resolve_options(StepSettings(), options, kind=kind, allowed=_AT_DEFINITION[kind]))
+
+    def command(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, at: int, now_ms: int) -> Command:
+        """Return the whole command of a call asked for while event number ``at``, of time ``now_ms``, is fed.
+
+        Raises InvalidArguments, PayloadTooLarge.
+        """
+        return Command(
+            "step",
+            self.name,
+            self._label,
+            self.encode_arguments(args, kwargs),
+            self._encoded_policy,
+            at,
+            self._queue,
+            self.options.due_ms(now_ms) if self._delayed else 0,
+            self._timeout_ms,
+            self.at_most_once,
+        )
+
+    def _with(self, options: Mapping[str, object]) -> Self:
+        copy = self._copy()
+        copy._settle(resolve_options(self.options, options, kind=self.kind, allowed=_AT_CALL[self.kind]))  # noqa: SLF001
+        return copy
+
+    def _settle(self, options: StepSettings) -> None:
+        """Take the options and work out, once, all that ``command`` needs."""
+        self.options = options
+        self.policy = policy = self._effective_policy()
+        self.at_most_once = self.kind == "action" and (policy is None or policy.max_attempts == 1)
+        self._encoded_policy = b"" if policy is None else policy.encode()
+        self._label = options.label or self.name
+        self._queue = options.queue
+        self._timeout_ms = options.timeout_ms
+        self._delayed = bool(options.run_at_ms or options.run_after_ms)
+
+    def _effective_policy(self) -> RetryPolicy | None:
+        retry = self.options.retry
+        if retry is None:
+            retry = self.kind == "action" and self.defaults.retry_actions
+        if isinstance(retry, bool):
+            return self.defaults.retry if retry else None
+        return retry
+
+    def _refuse_direct_call(self) -> None:
+        if active_step.get() is not None:
+            name = self.function.__name__
+            raise CallNotAllowed(
+                f"{name}() is a {self.kind} and was called directly in workflow code: "
+                f"write `await step.run_{self.kind}({name}, …)`"
+            )
+
+
+class Query(StepDefinition[P, R_co]):
+    """A function that reads Redis through its transaction. Runs again freely."""
+
+    def __call__(self, tx: Transaction, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function itself, outside workflows. Raises CallNotAllowed in workflow code."""
+        self._refuse_direct_call()
+        return cast("Coroutine[Any, Any, R_co]", self.function(tx, *args, **kwargs))
+
+    def with_options(self, **options: Unpack[InlineStepOptions]) -> Self:
+        """Return a copy with options on top of those it has. Raises InvalidOption."""
+        return self._with(options)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundQuery[P, R_co]:
+        """Return a call that is not made yet. Raises InvalidArguments."""
+        return BoundQuery(self, self.encode_arguments(args, kwargs))
+
+
+class Mutation(StepDefinition[P, R_co]):
+    """A function whose Redis writes, through its transaction, happen exactly once."""
+
+    def __call__(self, tx: Transaction, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function itself, outside workflows. Raises CallNotAllowed in workflow code."""
+        self._refuse_direct_call()
+        return cast("Coroutine[Any, Any, R_co]", self.function(tx, *args, **kwargs))
+
+    def with_options(self, **options: Unpack[InlineStepOptions]) -> Self:
+        """Return a copy with options on top of those it has. Raises InvalidOption."""
+        return self._with(options)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundMutation[P, R_co]:
+        """Return a call that is not made yet. Raises InvalidArguments."""
+        return BoundMutation(self, self.encode_arguments(args, kwargs))
+
+
+class Action(StepDefinition[P, R_co]):
+    """A function with any side effect. Decorating makes one of its two subclasses."""
+
+    def with_options(self, **options: Unpack[StepOptions]) -> Self:
+        """Return a copy with options on top of those it has. Raises InvalidOption."""
+        return self._with(options)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundAction[P, R_co]:
+        """Return a call that is not made yet. Raises InvalidArguments."""
+        return BoundAction(self, self.encode_arguments(args, kwargs))
+
+
+class AsyncAction(Action[P, R_co]):
+    """An ``async def`` action: runs on the worker's event loop."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Run it as a step in workflow code; call the function itself elsewhere."""
+        step = active_step.get()
+        called = self.function(*args, **kwargs) if step is None else step.run_action(self, *args, **kwargs)
+        return cast("Coroutine[Any, Any, R_co]", called)
+
+
+class ThreadAction(Action[P, R_co]):
+    """A plain ``def`` action: runs in a thread of the worker."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function itself, outside workflows. Raises CallNotAllowed in workflow code."""
+        self._refuse_direct_call()
+        return cast("R_co", self.function(*args, **kwargs))
+
+
+class BoundQuery(BoundCall[P, R_co], Generic[P, R_co]):
+    """A query's call that is not made yet."""
+
+    __slots__ = ()
+
+
+class BoundMutation(BoundCall[P, R_co], Generic[P, R_co]):
+    """A mutation's call that is not made yet."""
+
+    __slots__ = ()
+
+
+class BoundAction(BoundCall[P, R_co], Generic[P, R_co]):
+    """An action's call that is not made yet."""
+
+    __slots__ = ()

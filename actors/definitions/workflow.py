@@ -1,0 +1,111 @@
+"""Workflows: durable functions, and the fingerprint by which mended code is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
+from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Self, Unpack
+
+    from actors.workflow.step import Step
+
+_AT_DEFINITION = tuple(WorkflowDefinitionOptions.__annotations__)
+_AT_START = (*WorkflowOptions.__annotations__, "on_complete", "context")
+
+DEFAULT_VERSION = "1"
+
+
+class Workflow(Definition[P, R_co]):
+    """A durable function: its first parameter is the ``Step`` by which it runs everything else."""
+
+    options: WorkflowSettings
+    version: str
+    """Instances stay with the version that they started under."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        version: str,
+        defaults: Defaults,
+        options: Mapping[str, object],
+    ) -> None:
+        """Register nothing; ``options`` are the definition's own, checked here."""
+        super().__init__(function, kind="workflow", name=name, defaults=defaults)
+        self.version = check_name("version", version)
+        self.options = resolve_options(WorkflowSettings(), options, kind="workflow", allowed=_AT_DEFINITION)
+        self._fingerprint: list[str] = []
+
+    def __call__(self, step: Step, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Run the workflow's code inline, as part of the caller."""
+        return cast("Coroutine[Any, Any, R_co]", self.function(step, *args, **kwargs))
+
+    def with_options(self, **options: Unpack[WorkflowOptions]) -> Self:
+        """Return a copy with options on top of those it has. Raises InvalidOption."""
+        copy = self._copy()
+        copy.options = resolve_options(self.options, options, kind="workflow", allowed=_AT_START)
+        return copy
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundWorkflow[P, R_co]:
+        """Return a call that is not made yet. Raises InvalidArguments."""
+        return BoundWorkflow(self, self.encode_arguments(args, kwargs))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the code: its own, that of helpers in its module, and the names of what it runs.
+
+        Lines and comments do not count. Another Python version gives another fingerprint.
+        """
+        if not self._fingerprint:  # shared by all copies: their code is the same
+            digest = hashlib.blake2b(digest_size=8)
+            _digest_function(inspect.unwrap(self.function), digest.update, seen=set())
+            self._fingerprint.append(digest.hexdigest())
+        return self._fingerprint[0]
+
+
+class BoundWorkflow(BoundCall[P, R_co], Generic[P, R_co]):
+    """A workflow's call that is not made yet."""
+
+    __slots__ = ()
+
+
+def _digest_function(function: Callable[..., Any], update: Callable[[bytes], None], *, seen: set[int]) -> None:
+    if not isinstance(function, FunctionType) or id(function) in seen:
+        return
+    seen.add(id(function))
+    names: list[str] = []
+    _digest_code(function.__code__, update, names)
+    for name in names:
+        used = function.__globals__.get(name)
+        if isinstance(used, Definition):
+            update(cast("Definition[..., Any]", used).name.encode())
+        elif isinstance(used, FunctionType) and used.__module__ == function.__module__:
+            _digest_function(used, update, seen=seen)
+
+
+def _digest_code(code: CodeType, update: Callable[[bytes], None], names: list[str]) -> None:
+    """Feed ``update`` with what the code does, without where it stands; add the globals that it names to ``names``."""
+    names.extend(code.co_names)
+    update(code.co_code)
+    update(repr((code.co_names, code.co_varnames, code.co_freevars, code.co_flags)).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _digest_code(constant, update, names)
+        else:
+            update(_stable_repr(constant).encode("utf-8", "surrogatepass"))
+
+
+def _stable_repr(constant: object) -> str:
+    if isinstance(constant, frozenset):
+        return f"{{{', '.join(sorted(_stable_repr(item) for item in cast('frozenset[object]', constant)))}}}"
+    if isinstance(constant, tuple):
+        return f"({', '.join(_stable_repr(item) for item in cast('tuple[object, ...]', constant))})"
+    return repr(constant)

@@ -1,0 +1,335 @@
+"""Every exception of the author's and the client's face, and ``Failure``, the value that journals hold of one.
+
+Sorted by what the catcher must do:
+
+::
+
+    HeadraceError
+    ├── Misuse                    mend the call or the definition; nothing was started or written
+    │   ├── InvalidArguments      the arguments do not fit the function's annotations
+    │   ├── InvalidOption         an option has a wrong name, type or value, or is not available
+    │   ├── InvalidDefinition     what was decorated cannot be a query, mutation, action or workflow
+    │   ├── DuplicateDefinition   two definitions under one name and version
+    │   ├── UnknownDefinition     nothing is registered under that name
+    │   ├── PayloadTooLarge       one value is over its limit: pass a reference, or raise the limit
+    │   ├── CallNotAllowed        called directly in workflow code what must be run as a step
+    │   ├── ReadOnly              a query tried to write
+    │   ├── TransactionError …    a transaction was misused; see ``actors.transaction``
+    │   └── DeterminismViolation  workflow code asked for what replay cannot repeat (clock, I/O, threads)
+    ├── NondeterminismError       the code no longer fits its journal: put it right, the instance goes on
+    ├── RemoteFailure             something ran and ended badly; type, message and traceback tell what
+    │   ├── StepFailed            a step raised: compensate, or let it fail the workflow
+    │   │   ├── StepTimedOut      one attempt took longer than its ``timeout``
+    │   │   ├── OutcomeUnknown    it may or may not have happened: check before doing it again
+    │   │   ├── InvalidReturn     it ran, but what it returned does not fit its annotation
+    │   │   ├── StepCanceled      it was canceled
+    │   │   ├── WorkerDied        its workers died too often: it probably kills them
+    │   │   └── MutationBroken    Redis refused one of its writes after others were applied: repair by hand
+    │   └── WorkflowFailed        a workflow raised
+    ├── WorkflowCanceled          there is no result, and there will be none
+    ├── WorkflowNotFound          no such instance: wrong id, or cleaned up
+    ├── NonRetryable              raise it in a step: no more attempts
+    └── RetryAfter                raise it in a step: the next attempt after exactly this delay
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback as tracebacks
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, cast
+
+from actors.packing import packb, unpackb
+
+
+class HeadraceError(Exception):
+    """Base of everything raised on purpose by this package."""
+
+
+class Misuse(HeadraceError):
+    """The caller's mistake: nothing was started or written. Never retried."""
+
+
+class InvalidArguments(Misuse):
+    """The arguments do not fit the function's annotations."""
+
+
+class InvalidOption(Misuse):
+    """An option has a wrong name, type or value, or is not available yet."""
+
+
+class InvalidDefinition(Misuse):
+    """What was decorated cannot be a definition of that kind."""
+
+
+class DuplicateDefinition(Misuse):
+    """Two definitions under one name and version."""
+
+
+class UnknownDefinition(Misuse):
+    """Nothing is registered under that name."""
+
+
+class PayloadTooLarge(Misuse):
+    """One value is over ``value_bytes_max``."""
+
+    def __init__(self, what: str, *, size: int, limit: int) -> None:
+        """``what`` names the argument or return value; ``size`` and ``limit`` are in bytes, encoded."""
+        super().__init__(what, size, limit)
+        self.what = what
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        """Say what is too large, by how much, and what to do."""
+        return (
+            f"{self.what} takes {self.size:,} bytes encoded, the limit for one value is {self.limit:,}: store it "
+            "elsewhere and pass a reference (a key, path or URL), or raise value_bytes_max of the WorkflowManager"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support pickling in spite of the keyword-only fields."""
+        return _rebuild_too_large, (self.what, self.size, self.limit)
+
+
+def _rebuild_too_large(what: str, size: int, limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(what, size=size, limit=limit)
+
+
+class CallNotAllowed(Misuse):
+    """A plain ``def`` action, a query or a mutation was called directly in workflow code."""
+
+
+class ReadOnly(Misuse):
+    """A query tried to write."""
+
+
+class DeterminismViolation(Misuse):
+    """Workflow code asked for something that a replay cannot repeat."""
+
+
+class NondeterminismError(HeadraceError):
+    """The workflow's code asks for other things than its journal holds. Put right, the instance goes on."""
+
+
+class RemoteTraceback(Exception):
+    """Carries a traceback from another process as text: the cause of a ``RemoteFailure``."""
+
+    def __init__(self, text: str) -> None:
+        """``text`` is a traceback as Python prints it."""
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        """Return the text, set off from the local traceback around it."""
+        return f'\n"""\n{self.text.rstrip()}\n"""'
+
+
+class RemoteFailure(HeadraceError):
+    """Something ran elsewhere, or earlier, and ended badly."""
+
+    def __init__(self, message: str, *, error_type: str = "", traceback: str = "", attempts: int = 1) -> None:
+        """``error_type`` is the name of the original exception's class; ``traceback`` its remote text, or empty."""
+        super().__init__(message)
+        self.message = message
+        self.error_type = error_type or type(self).__name__
+        self.traceback = traceback
+        self.attempts = attempts
+        if traceback:
+            self.__cause__ = RemoteTraceback(traceback)
+
+    def __str__(self) -> str:
+        """Return ``Type: message`` of the original exception."""
+        said = self.message if self.error_type == type(self).__name__ else f"{self.error_type}: {self.message}"
+        return f"{said} (after {self.attempts} attempts)" if self.attempts > 1 else said
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support pickling in spite of the keyword-only fields."""
+        return _rebuild_remote, (type(self), self.message, self.error_type, self.traceback, self.attempts)
+
+
+def _rebuild_remote(
+    kind: type[RemoteFailure], message: str, error_type: str, traceback: str, attempts: int
+) -> RemoteFailure:
+    return kind(message, error_type=error_type, traceback=traceback, attempts=attempts)
+
+
+class StepFailed(RemoteFailure):
+    """A step raised, and no attempt is left."""
+
+
+class StepTimedOut(StepFailed):
+    """One attempt of the step took longer than its ``timeout``."""
+
+
+class OutcomeUnknown(StepFailed):
+    """The step was started and its worker lost: it may or may not have happened."""
+
+
+class InvalidReturn(StepFailed):
+    """The step (or workflow) returned something that does not fit its annotation."""
+
+
+class StepCanceled(StepFailed):
+    """The step was canceled before it ended."""
+
+
+class WorkerDied(StepFailed):
+    """Several workers died while running the step; it is not tried again."""
+
+
+class MutationBroken(StepFailed):
+    """Redis refused one of the mutation's writes after others were applied."""
+
+
+class WorkflowFailed(RemoteFailure):
+    """A workflow raised."""
+
+
+class WorkflowCanceled(HeadraceError):
+    """The workflow was canceled."""
+
+
+class WorkflowNotFound(HeadraceError):
+    """There is no instance of that id."""
+
+
+class NonRetryable(HeadraceError):
+    """Raise it in a step to say that another attempt would be pointless."""
+
+
+class RetryAfter(HeadraceError):
+    """Raise it in a step to say when the next attempt makes sense; attempts are still counted."""
+
+    def __init__(self, delay: timedelta | float, message: str = "") -> None:
+        """``delay`` is a timedelta or seconds, not negative."""
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+        if not 0 <= seconds < float("inf"):
+            raise InvalidOption(f"RetryAfter({delay!r}): give a delay of 0 seconds or more")
+        super().__init__(message or f"try again after {seconds:g} s")
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support pickling: the delay is no part of ``args``."""
+        return RetryAfter, (self.seconds, *self.args)
+
+
+FailureKind = Literal[
+    "StepFailed",
+    "StepTimedOut",
+    "OutcomeUnknown",
+    "InvalidReturn",
+    "StepCanceled",
+    "WorkerDied",
+    "MutationBroken",
+    "WorkflowFailed",
+]
+"""The exception class as which the failure arrives."""
+
+_KINDS: Final[dict[str, type[StepFailed | WorkflowFailed]]] = {
+    kind.__name__: kind
+    for kind in (
+        StepFailed,
+        StepTimedOut,
+        OutcomeUnknown,
+        InvalidReturn,
+        StepCanceled,
+        WorkerDied,
+        MutationBroken,
+        WorkflowFailed,
+    )
+}
+
+MESSAGE_CHARACTERS_MAX: Final = 8_192
+TRACEBACK_CHARACTERS_MAX: Final = 32_768
+
+_HERE: Final = __file__.rpartition("/")[0] + "/"
+_INTERNAL: Final = (_HERE, _HERE.removesuffix("actors/") + "kernel/", asyncio.__file__.rpartition("/")[0] + "/")
+"""Folders whose frames say nothing to the author: this package, the kernel, asyncio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a step or workflow failed. Encoded as the msgpack array of its fields, in their order."""
+
+    kind: FailureKind
+    error_type: str
+    """Name of the original exception's class, without its module."""
+    message: str
+    traceback: str = ""
+    """As Python prints it, without this library's frames; empty when there was no exception."""
+    attempts: int = 1
+    """Attempts made, the failing one included."""
+
+    def encode(self) -> bytes:
+        """Return the payload for the journal."""
+        fields = (self.kind, self.error_type, self.message, self.traceback, self.attempts)
+        return packb(fields, unicode_errors="backslashreplace")
+
+    @classmethod
+    def decode(cls, data: bytes) -> Failure:
+        """Return the failure in a payload; fields appended by a newer version are ignored."""
+        kind, error_type, message, traceback, attempts, *_ = unpackb(data)
+        return cls(kind if kind in _KINDS else "StepFailed", error_type, message, traceback, attempts)
+
+    @classmethod
+    def from_exception(cls, error: BaseException, *, attempts: int = 1, kind: FailureKind | None = None) -> Failure:
+        """Return the value of ``error``.
+
+        Without ``kind`` a ``StepFailed`` stays what it is and any other exception becomes the original of one.
+        With it, the exception is the original whatever it is: a ``StepFailed`` that ends its workflow becomes the
+        original of a ``WorkflowFailed``.
+        """
+        if kind is None and isinstance(error, StepFailed):
+            text = error.traceback or format_traceback(error)
+            return cls(_kind(error), error.error_type, _shorten(error.message), text, max(attempts, error.attempts))
+        message = _shorten(_message(error))
+        return cls(kind or "StepFailed", type(error).__name__, message, format_traceback(error), attempts)
+
+    def to_exception(self) -> StepFailed | WorkflowFailed:
+        """Return the exception that the waiting code gets, the remote traceback chained as its cause."""
+        return _KINDS[self.kind](
+            self.message, error_type=self.error_type, traceback=self.traceback, attempts=self.attempts
+        )
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of ``error`` and its causes as text, with the author's frames only where there are any."""
+    formatted = tracebacks.TracebackException.from_exception(error)
+    _keep_frames_of_the_author(formatted, seen=set())
+    return _shorten_middle("".join(formatted.format()), TRACEBACK_CHARACTERS_MAX)
+
+
+def _keep_frames_of_the_author(part: tracebacks.TracebackException | None, *, seen: set[int]) -> None:
+    if part is None or id(part) in seen:
+        return
+    seen.add(id(part))
+    kept = [frame for frame in part.stack if not frame.filename.startswith(_INTERNAL)]
+    if kept:
+        part.stack = tracebacks.StackSummary.from_list(kept)
+    for further in (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())):
+        _keep_frames_of_the_author(further, seen=seen)
+
+
+def _kind(error: StepFailed) -> FailureKind:
+    names = (base.__name__ for base in type(error).__mro__)
+    return cast("FailureKind", next((name for name in names if name in _KINDS), "StepFailed"))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - an author's __str__ may raise anything; the failure must still be told
+        return f"<str() of {type(error).__name__} raised {type(broken).__name__}>"
+
+
+def _shorten(text: str) -> str:
+    return _shorten_middle(text, MESSAGE_CHARACTERS_MAX)
+
+
+def _shorten_middle(text: str, characters_max: int) -> str:
+    if len(text) <= characters_max:
+        return text
+    half = characters_max // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"

@@ -1,0 +1,272 @@
+"""``WorkflowManager``: definitions by name, and the face for every service that starts, watches or ends workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
+
+from actors.errors import InvalidOption, Misuse
+from actors.handle import WorkflowHandle
+from actors.options import Duration, duration_ms
+from actors.registry import Registry
+from actors.servers import Worker, WorkerSettings
+from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from actors.definitions import BoundWorkflow, Workflow
+    from actors.policy import RetryPolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KIND: Final = "wf"
+"""Kind of actor that workflow instances are."""
+START_CHUNK: Final = 500
+"""Starts of ``start_many`` under way at once."""
+EMBEDDED_FOLDER: Final = ".headrace"
+EMBEDDED_PARTITIONS: Final = 1
+
+
+class WorkflowManager(Registry):
+    """Definitions, and the connection to the Redis that their instances live in. Connects at the first use."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        namespace: str = "default",
+        partitions: int | None = None,
+        default_retry: RetryPolicy | None = None,
+        retry_actions_by_default: bool = False,
+        retention: Duration = timedelta(days=7),
+        worker_timeout: Duration = 5,
+        value_bytes_max: int = 2**20,
+        journal_bytes_max: int = 2**24,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            url: redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or memory://. None: HEADRACE_URL, and
+                without it a Redis server of this folder's own, below ``.headrace/``.
+            namespace: keeps deployments in one Redis apart: letters, digits, dots, dashes, underscores.
+            partitions: of a new namespace, 1 to 4096; None: as recorded, else 12 (embedded and in memory 1).
+            default_retry: the policy behind ``retry=True``.
+            retry_actions_by_default: whether actions without ``retry`` use it.
+            retention: how long ended instances are kept.
+            worker_timeout: how long a worker may be silent before its work is taken over.
+            value_bytes_max: limit of one call's arguments or one return value, encoded.
+            journal_bytes_max: limit of one instance's journal.
+
+        Raises:
+            InvalidOption, InvalidUrl: with what to write instead.
+        """
+        super().__init__(
+            default_retry=default_retry,
+            retry_actions_by_default=retry_actions_by_default,
+            value_bytes_max=value_bytes_max,
+        )
+        if not keys.valid_namespace(namespace):
+            raise InvalidOption(
+                f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores"
+            )
+        if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
+            raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
+        if type(journal_bytes_max) is not int or journal_bytes_max < 1:
+            raise InvalidOption(f"journal_bytes_max={journal_bytes_max!r}: give a whole number of bytes, 1 or more")
+        self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
+        if self.url is not None:
+            connector(self.url)
+        self.namespace: Final = namespace
+        self.retention_ms: Final = duration_ms("retention", retention)
+        self.worker_timeout_s: Final = duration_ms("worker_timeout", worker_timeout) / 1000
+        self.journal_bytes_max: Final = journal_bytes_max
+        self._partitions = partitions
+        self._embedded: EmbeddedServer | None = None
+        self._store: Store | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening: asyncio.Lock | None = None
+
+    # -------------------------------------------------------------------------------------------- connection
+
+    async def store(self) -> Store:
+        """Return the open store of the running event loop, connected at the first call.
+
+        Raises:
+            ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch, NoServerBinary: with what to do.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._store, self._opening = loop, None, asyncio.Lock()
+        if self._store is None:
+            assert self._opening is not None
+            async with self._opening:
+                if self._store is None:
+                    self._store = await self._open(patience_s=10.0)
+        return self._store
+
+    async def _open(self, *, patience_s: float | None) -> Store:
+        url = self.url
+        small = url is None or url.startswith("memory://")
+        if url is None:
+            if self._embedded is None:
+                self._embedded = await asyncio.to_thread(EmbeddedServer.open, Path(EMBEDDED_FOLDER))
+            url = self._embedded.url
+        space = Space(
+            connector(url),
+            namespace=self.namespace,
+            partitions=self._partitions,
+            patience_s=patience_s,
+            **({"default_partitions": EMBEDDED_PARTITIONS} if small else {}),
+        )
+        try:
+            await space.open()
+        except BaseException:
+            await space.close()
+            raise
+        return Store(space)
+
+    async def close(self) -> None:
+        """Close every connection; an embedded server stops when its last user is gone."""
+        store, self._store = self._store, None
+        if store is not None and self._loop is asyncio.get_running_loop():
+            await store.close()
+        embedded, self._embedded = self._embedded, None
+        if embedded is not None:
+            await asyncio.to_thread(embedded.close)
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        await self.store()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    # ------------------------------------------------------------------------------------------------ starting
+
+    async def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]:
+        """Start an instance; durable when this returns. Under an id that is in use, that instance is meant.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge, InvalidOption: nothing was started.
+        """
+        bound = workflow.bind(*args, **kwargs)
+        (handle,) = await self.start_many([bound])
+        return handle
+
+    async def start_many(self, calls: Iterable[BoundWorkflow[..., R]], /) -> list[WorkflowHandle[R]]:
+        """Start an instance for each ``workflow.bind(…)``; the handles in the same order.
+
+        Each start is durable by itself; if one is refused, those before it stand.
+        """
+        store = await self.store()
+        handles: list[WorkflowHandle[R]] = []
+        chunk: list[asyncio.Future[object]] = []
+        for call in calls:
+            definition = call.definition
+            workflow_id = definition.options.id or new_id()
+            if not keys.valid_id(workflow_id):
+                raise InvalidOption(f"id={workflow_id!r}: give 1 to 200 bytes of printable text")
+            chunk.append(self._ask(store, cast("Workflow[..., R]", definition), workflow_id, call.arguments))
+            handles.append(WorkflowHandle(self, workflow_id, cast("Workflow[..., R]", definition)))
+            if len(chunk) >= START_CHUNK:
+                await self._await_created(chunk)
+                chunk = []
+        await self._await_created(chunk)
+        return handles
+
+    def _ask(
+        self, store: Store, workflow: Workflow[..., Any], workflow_id: str, arguments: bytes
+    ) -> asyncio.Future[object]:
+        options = workflow.options
+        fields = {"version": workflow.version} if workflow.version != "1" else None
+        return store.instances.ask_create(
+            f"{KIND}/{workflow_id}",
+            name=workflow.name,
+            arguments=arguments,
+            start_at_ms=options.due_ms(store.space.now_ms()),
+            retention_ms=self.retention_ms,
+            timeout_ms=options.timeout_ms,
+            fields=fields,
+        )
+
+    @staticmethod
+    async def _await_created(chunk: list[asyncio.Future[object]]) -> None:
+        replies = await asyncio.gather(*chunk, return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+            read_created(reply)
+
+    # ----------------------------------------------------------------------------------------------- instances
+
+    @overload
+    def handle(self, workflow_id: str, /) -> WorkflowHandle[Any]: ...
+    @overload
+    def handle(self, workflow_id: str, workflow: Workflow[..., R], /) -> WorkflowHandle[R]: ...
+    def handle(self, workflow_id: str, workflow: Workflow[..., Any] | None = None, /) -> WorkflowHandle[Any]:
+        """Return the handle of an instance; with its workflow, results have its type. Nothing is asked of Redis."""
+        if not keys.valid_id(workflow_id):
+            raise InvalidOption(f"{workflow_id!r} cannot be a workflow's id: give 1 to 200 bytes of printable text")
+        return WorkflowHandle(self, workflow_id, workflow)
+
+    # ------------------------------------------------------------------------------------------------- working
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        *,
+        concurrency: int = 100,
+        queues: Iterable[str] = ("default",),
+        grace: Duration = 30,
+        cache_instances: int = 10_000,
+    ) -> AsyncIterator[Worker]:
+        """Run a worker in this process while the block runs; it drains at the end of the block.
+
+        Args:
+            concurrency: steps that may run at once.
+            queues: which queues' steps it runs.
+            grace: how long running steps may go on at the end.
+            cache_instances: instances kept in memory between turns; 0 replays at every turn.
+        """
+        if isinstance(queues, str):
+            raise Misuse(f"queues={queues!r}: give a sequence of names, such as ({queues!r},)")
+        settings = WorkerSettings(
+            concurrency=concurrency,
+            queues=tuple(queues),
+            grace_s=duration_ms("grace", grace) / 1000,
+            worker_timeout_s=self.worker_timeout_s,
+            cache_instances=cache_instances,
+            journal_bytes_max=self.journal_bytes_max,
+        )
+        # A store of its own: its calls wait for a server that is away, and never fail the work in hand.
+        await self.store()
+        store = await self._open(patience_s=None)
+        worker = Worker(store=store, registry=self, settings=settings)
+        try:
+            await worker.start()
+            try:
+                yield worker
+            finally:
+                await worker.stop()
+        finally:
+            await store.close()
+
+
+def new_id() -> str:
+    """Return a new instance's id: 16 characters, 80 random bits."""
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    bits = secrets.randbits(80)
+    return "".join(alphabet[bits >> 5 * i & 31] for i in range(16))

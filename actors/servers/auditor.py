@@ -1,0 +1,91 @@
+"""Auditor: compares what Redis says this worker holds with what it has in hand, so that a lost reply strands nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from actors.servers.server import Server
+from kernel import Held, Obsolete, Reader
+
+if TYPE_CHECKING:
+    from actors.servers.host import Host
+
+AUDIT_S: Final = 2.0
+
+
+class Auditor(Server):
+    """Audits every 2 s and after every reconnection."""
+
+    name: ClassVar[str] = "auditor"
+
+    def __init__(self, host: Host) -> None:
+        """Work for one worker."""
+        super().__init__()
+        self._host = host
+        self._now = asyncio.Event()
+        self._missing: set[Held] = set()
+
+    def soon(self) -> None:
+        """Audit without waiting for the next time."""
+        self._now.set()
+
+    async def run(self) -> None:
+        """Audit until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear_revoked())
+            group.create_task(self._audit_forever())
+
+    async def _hear_revoked(self) -> None:
+        """Break off at once what a script took back while it ran here."""
+        host = self._host
+        channels = tuple(f"{tag}:revoked" for tag in host.store.space.keys.tags)
+        async for message in host.store.hearing.messages(*channels):
+            held = Held.of(message)
+            if held.worker == host.incarnation and held in host.hands.held:
+                host.runner.cancel(held)
+
+    async def _audit_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AUDIT_S):
+                    await self._now.wait()
+            self._now.clear()
+            await self.audit()
+
+    async def audit(self) -> None:
+        """Take up what is held or delivered and not in hand; break off what is in hand and no longer held."""
+        host, hands = self._host, self._host.hands
+        before = set(hands.held)
+        listed = set(await host.store.steps.held_by(host.incarnation))
+        for held in listed - hands.held.keys():
+            if held.token not in hands.awaited:
+                await self._adopt(held)
+        gone = {held for held in before & hands.held.keys() if held not in listed and held.worker == host.incarnation}
+        for held in gone & self._missing:
+            host.runner.cancel(held)
+        self._missing = gone
+        await self._entries()
+
+    async def _adopt(self, held: Held) -> None:
+        """Confirm by script; a listing alone starts nothing."""
+        with contextlib.suppress(Obsolete):
+            begun = await self._host.store.steps.adopt(held)
+            self._host.runner.start_step(begun)
+
+    async def _entries(self) -> None:
+        """Take up stream entries that were delivered to this worker and are not being looked at."""
+        host = self._host
+        takers = (
+            ("ready", "dispatchers", host.dispatcher.take),
+            ("q", "workers", host.runner.take),
+            ("outbox", "couriers", host.courier.take),
+        )
+        for name, group, take in takers:
+            names = [f"q:{queue}" for queue in host.queue_names] if name == "q" else [name]
+            for streams in host.stream_groups(*names):
+                reader = Reader(host.store.space, group=group, consumer=host.incarnation, streams=streams)
+                for entry in await reader.pending():
+                    if (entry.stream, entry.id) not in host.hands.entries:
+                        take(entry)

@@ -1,0 +1,121 @@
+"""Hands: what this worker holds at the moment, and how much more it may take. The audit compares Redis with this."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from kernel import Held
+
+REMEMBERED_S: Final = 600.0
+"""How long tokens that were started are remembered; a rollback of the server may show them again."""
+
+
+class Hands:
+    """Commands in hand by their ``Held``, slots, and tokens whose replies are awaited."""
+
+    def __init__(self, concurrency: int) -> None:
+        """``concurrency``: steps that may run at once."""
+        self.concurrency = concurrency
+        self.held: dict[Held, asyncio.Task[None] | None] = {}
+        self.awaited: set[str] = set()
+        """Tokens of calls under way that may bring commands into hand."""
+        self.turning: set[str] = set()
+        """Addresses whose turn is under way."""
+        self.entries: set[tuple[str, bytes]] = set()
+        """Stream entries being looked at, (stream, id)."""
+        self.alone: Held | None = None
+        """A command that killed workers before: nothing else is started beside it."""
+        self._reserved = 0
+        self._finishing: set[Held] = set()
+        self._started: dict[str, float] = {}
+        self._room: asyncio.Event = asyncio.Event()
+        self._room.set()
+
+    @property
+    def free(self) -> int:
+        """Slots that are neither used nor promised."""
+        if self.alone is not None:
+            return 0
+        return max(0, self.concurrency - len(self.held) + len(self._finishing) - self._reserved)
+
+    def reserve(self, wanted: int) -> int:
+        """Promise up to ``wanted`` slots; return how many. Give them back by ``unreserve``."""
+        granted = min(wanted, self.free)
+        self._reserved += granted
+        return granted
+
+    def unreserve(self, count: int) -> None:
+        """Give back promised slots."""
+        self._reserved -= count
+        self._changed()
+
+    def take(self, held: Held) -> bool:
+        """Enter a command, checked and set: False if it is in hand already."""
+        if held in self.held:
+            return False
+        self.held[held] = None
+        return True
+
+    def finishing(self, held: Held) -> None:
+        """A command's code has run; only its completion is under way, and its slot is free for others."""
+        if held in self.held:
+            self._finishing.add(held)
+
+    def drop(self, held: Held) -> None:
+        """A command's completion was answered, or it is not ours."""
+        self.held.pop(held, None)
+        self._finishing.discard(held)
+        if self.alone == held:
+            self.alone = None
+        self._changed()
+
+    def started(self, held: Held) -> bool:
+        """Remember that a command's code begins to run; False: it did before (the server was rolled back)."""
+        now = asyncio.get_running_loop().time()
+        key = held.member
+        if key in self._started:
+            return False
+        self._started[key] = now
+        while len(self._started) > 1024:  # noqa: PLR2004 - look at the oldest only now and then
+            oldest = next(iter(self._started))
+            if now - self._started[oldest] < REMEMBERED_S and len(self._started) < 200_000:  # noqa: PLR2004
+                break
+            del self._started[oldest]
+        return True
+
+    async def room(self) -> None:
+        """Wait until a slot is free."""
+        while self.free < 1:
+            self._room.clear()
+            await self._room.wait()
+
+    async def quiet(self, limit_s: float = 30.0) -> bool:
+        """Stop taking more and wait until nothing runs; False: it took too long."""
+        self._reserved += self.concurrency
+        try:
+            async with asyncio.timeout(limit_s):
+                while len(self.held) > 0:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._reserved -= self.concurrency
+            self._changed()
+        return True
+
+    async def empty(self) -> None:
+        """Wait until nothing is in hand and no turn is under way."""
+        while self.held or self.turning:
+            self._room.clear()
+            await self._room.wait()
+
+    def _changed(self) -> None:
+        if not self._room.is_set():
+            self._room.set()
+
+    def turn_ended(self, address: str) -> None:
+        """A turn is over."""
+        self.turning.discard(address)
+        self._changed()

@@ -1,0 +1,134 @@
+"""Host: what the servers of one worker share: its incarnation, hands, cache, store and code. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from actors.servers.cache import Cache
+from actors.servers.hands import Hands
+from kernel import Begun, KernelError, Refused, ServerUnreachable, Store
+
+if TYPE_CHECKING:
+    from actors.registry import Registry
+    from actors.servers.auditor import Auditor
+    from actors.servers.courier import Courier
+    from actors.servers.delivery import Delivery
+    from actors.servers.dispatcher import Dispatcher
+    from actors.servers.runner import Runner
+    from actors.servers.settings import WorkerSettings
+    from actors.servers.turner import Turner
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_MS: Final = 500
+"""Commands of a queue whose oldest entry has waited longer are not begun ahead of it."""
+
+
+class Host:
+    """One incarnation of a worker."""
+
+    dispatcher: Dispatcher
+    runner: Runner
+    courier: Courier
+    auditor: Auditor
+    turner: Turner
+    delivery: Delivery
+
+    def __init__(self, *, store: Store, registry: Registry, settings: WorkerSettings, incarnation: str) -> None:
+        """``incarnation``: a name that no other worker, and no earlier life of this one, has."""
+        self.store = store
+        self.registry = registry
+        self.incarnation: Final = incarnation
+        self.queue_names: Final = settings.queues
+        self.queues: Final = f",{','.join(settings.queues)},"
+        self.worker_timeout_s: Final = settings.worker_timeout_s
+        self.journal_bytes_max: Final = settings.journal_bytes_max
+        self.patience_ms: Final = PATIENCE_MS
+        self.hands: Final = Hands(settings.concurrency)
+        self.cache: Final = Cache(instances_max=settings.cache_instances, bytes_max=settings.cache_bytes)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def now_ms(self) -> int:
+        """Return the server's time as near as it is known."""
+        return self.store.space.now_ms()
+
+    def epoch(self, address: str) -> int:
+        """Return how often the link to an actor's node has broken."""
+        return self.store.space.link(self.store.space.keys.tag_of(address)).epoch
+
+    def epoch_of(self, key: str) -> int:
+        """Return how often the link to a key's node has broken."""
+        return self.store.space.link(key).epoch
+
+    def start_step(self, begun: Begun) -> None:
+        """Run a command that this worker was granted."""
+        self.runner.start_step(begun)
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run something beside the loops. What it cannot finish is found again by the audit."""
+        task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        try:
+            await work
+        except (Refused, ServerUnreachable) as error:
+            log.debug("work ended early", work=name, reason=str(error))
+        except KernelError as error:
+            log.warning("work was refused by Redis; it is taken up again", work=name, error=str(error))
+        except Exception:
+            log.exception("work failed; it is taken up again", work=name)
+
+    async def cancel_tasks(self) -> None:
+        """Break off everything spawned."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
+
+    def stream_groups(self, *names: str) -> list[tuple[str, ...]]:
+        """Return the streams of these names in all partitions, grouped as one read may take them."""
+        space = self.store.space
+        groups = [tuple(f"{tag}:{name}" for name in names) for tag in space.keys.tags]
+        if space.connector.is_cluster:
+            return groups
+        return [tuple(stream for group in groups for stream in group)]
+
+    def streams(self) -> list[tuple[str, str]]:
+        """Return every stream that this worker reads, with its group."""
+        found: list[tuple[str, str]] = []
+        for tag in self.store.space.keys.tags:
+            found += [(f"{tag}:ready", "dispatchers"), (f"{tag}:outbox", "couriers")]
+            found += [(f"{tag}:q:{queue}", "workers") for queue in self.queue_names]
+        return found
+
+    async def listen(self, *channels: str) -> AsyncIterator[None]:
+        """Yield at every message on the channels, and whenever messages may have been missed."""
+        async with self.store.hearing.listen(*channels) as ear:
+            while True:
+                await ear.heard()
+                yield
+
+    async def resume_stopped(self) -> None:
+        """Let stopped instances of known workflows go on, whose code is no longer the code that stopped them."""
+        instances = self.store.instances
+        for workflow in self.registry.workflows:
+            for tag in self.store.space.keys.tags:
+                page = await instances.page(
+                    tag, name=workflow.name, status="stopped", before="+inf", after="-inf", count=100, newest_first=False
+                )
+                for address, _ in page:
+                    await self._resume(address, workflow.fingerprint)
+
+    async def _resume(self, address: str, fingerprint: str) -> None:
+        try:
+            await self.store.instances.resume(address, fingerprint=fingerprint)
+            log.info("a stopped workflow goes on with mended code", workflow_id=address)
+        except Refused:
+            pass

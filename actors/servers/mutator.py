@@ -1,0 +1,107 @@
+"""Mutator: runs a mutation so that its writes are there exactly when its success is recorded.
+
+What it reads is watched on a connection of the mutation's own; its buffered writes go with the completion, which checks
+the owner first. If something that was read has changed meanwhile, the function runs again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.errors import Failure, HeadraceError
+from actors.transaction import Transaction
+from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, draw_nonce
+
+if TYPE_CHECKING:
+    from actors.definitions import StepDefinition
+    from actors.servers.host import Host
+
+CONFLICTS_MAX: Final = 1_000
+"""Runs of one attempt that may lose against other writers before the attempt counts as failed."""
+
+
+class TooManyConflicts(HeadraceError):
+    """Other writers changed what the mutation reads each time before it could commit."""
+
+
+class Mutator:
+    """Runs mutations for one worker."""
+
+    def __init__(self, host: Host) -> None:
+        """Work for one worker."""
+        self._host = host
+
+    async def run(
+        self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | None:
+        """Run a mutation; None: its outcome is recorded. A value: it touched nothing, the outcome is yet to be recorded.
+
+        Raises:
+            Obsolete, NotOwner, Ended …: somebody else decided; nothing was written.
+            Exception: whatever its code raises, or why its writes cannot succeed.
+        """
+        store = self._host.store
+        tag = store.space.keys.tag_of(begun.held.address)
+        for _ in range(CONFLICTS_MAX):
+            try:
+                async with store.exclusives.one(tag) as exclusive:
+                    return await self._attempt(exclusive, definition, begun, args, kwargs)
+            except Conflict:
+                continue
+            except ConnectionLost:
+                # It may have been recorded: ask before running again. Obsolete says that it was, or is unwanted.
+                await store.steps.adopt(begun.held)
+        raise TooManyConflicts(
+            f"what the mutation reads was changed by others {CONFLICTS_MAX} times before it could commit: read fewer keys, "
+            "or spread the writes over more of them"
+        )
+
+    async def _attempt(
+        self,
+        exclusive: Exclusive,
+        definition: StepDefinition[..., Any],
+        begun: Begun,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> bytes | None:
+        host = self._host
+        space = host.store.space
+        transaction = Transaction(
+            read=exclusive.read,
+            watch=exclusive.watch,
+            tag=space.keys.tag_of(begun.held.address),
+            namespace=space.namespace,
+            read_only=False,
+            same_slot=space.connector.is_cluster,
+        )
+        try:
+            payload = definition.encode_result(await definition.function(transaction, *args, **kwargs))
+        finally:
+            transaction.close()
+        if not transaction.writes and not transaction.keys_read:
+            return payload
+        await transaction.verify(exclusive.read_many)
+        at_ms = host.now_ms()
+        appended: Appended = await exclusive.complete(
+            begun.held,
+            nonce=draw_nonce(),
+            at_ms=at_ms,
+            payload=payload,
+            broken=_broken(len(transaction.writes), begun.held.attempt),
+            writes=transaction.writes,
+        )
+        host.hands.finishing(begun.held)
+        if appended.status == "ok":
+            host.turner.appended(begun.held, appended, at_ms=at_ms, status="ok", payload=payload)
+        return None
+
+
+def _broken(count: int, attempts: int) -> bytes:
+    failure = Failure(
+        kind="MutationBroken",
+        error_type="MutationBroken",
+        message=f"Redis refused one of its writes after @APPLIED@ of {count} were applied: what the key holds changed its "
+        "type without being watched, or a number overflowed; repair the keys by hand",
+        attempts=attempts,
+    )
+    return failure.encode()

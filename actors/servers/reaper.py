@@ -1,0 +1,113 @@
+"""Reaper: notices workers that have died and takes over what they held. It compares no clocks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import structlog
+
+from actors.errors import Failure
+from actors.servers.server import Server
+
+if TYPE_CHECKING:
+    from actors.servers.host import Host
+
+log = structlog.get_logger(__name__)
+
+CONVICT_AT: Final = 3
+"""A command during which so many workers died is failed and set aside."""
+LOOKS_A_TIMEOUT: Final = 10
+LEFTOVERS_S: Final = 30.0
+"""How often consumers and holders that nobody knows are looked for."""
+
+_UNKNOWN: Final = Failure(
+    kind="OutcomeUnknown",
+    error_type="WorkerDied",
+    message="its worker died while it ran, and it may run at most once: find out whether it happened before doing it again",
+).encode()
+_DIED: Final = Failure(
+    kind="WorkerDied",
+    error_type="WorkerDied",
+    message=f"{CONVICT_AT} workers died while running it: look for what kills the process (memory, os._exit, a native "
+    "library), mend it, then restart the workflow from this step",
+    attempts=CONVICT_AT,
+).encode()
+
+
+class Reaper(Server):
+    """Watches heartbeats over an unbroken link of its own."""
+
+    name: ClassVar[str] = "reaper"
+
+    def __init__(self, host: Host) -> None:
+        """Work for one worker."""
+        super().__init__()
+        self._host = host
+        self._seen: dict[str, tuple[str, float]] = {}
+        self._unknown: dict[str, float] = {}
+        self._epoch = -1
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        loop = asyncio.get_running_loop()
+        leftovers = loop.time()
+        while True:
+            await self.look()
+            if loop.time() >= leftovers:
+                await self._leftovers()
+                leftovers = loop.time() + LEFTOVERS_S
+            await asyncio.sleep(self._host.worker_timeout_s / LOOKS_A_TIMEOUT)
+
+    async def look(self) -> None:
+        """Compare each heartbeat with the last look; declare dead what has not changed for the timeout."""
+        host, now = self._host, asyncio.get_running_loop().time()
+        epoch = host.epoch_of(host.store.space.keys.workers)
+        beats = await host.store.custody.living()
+        if epoch != self._epoch or epoch != host.epoch_of(host.store.space.keys.workers):
+            # The link broke: nobody could beat, so nothing seen before counts.
+            self._epoch = host.epoch_of(host.store.space.keys.workers)
+            self._seen = {beat.worker: (beat.value, now) for beat in beats}
+            return
+        seen, self._seen = self._seen, {}
+        for worker, value in beats:
+            last = seen.get(worker)
+            if last is None or last[0] != value or worker == host.incarnation:
+                self._seen[worker] = (value, now)
+                continue
+            self._seen[worker] = last
+            if now - last[1] >= host.worker_timeout_s:
+                await self._bury(worker, value)
+
+    async def _bury(self, worker: str, value: str) -> None:
+        if await self._host.store.custody.fence(worker, value):
+            self._seen.pop(worker, None)
+            log.warning("a worker died; taking over what it held", worker=worker)
+            await self.take_over(worker)
+
+    async def take_over(self, dead: str) -> None:
+        """Take commands, entries and messages out of a fenced worker's hands."""
+        host, custody = self._host, self._host.store.custody
+        taken = await custody.take_all(dead, convict_at=CONVICT_AT, unknown=_UNKNOWN, died=_DIED)
+        for stream, group in host.streams():
+            while await custody.claim(stream, group, dead=dead, me=host.incarnation):
+                pass
+            await custody.forget(stream, group, dead)
+        log.info("took over from a dead worker", worker=dead, steps=taken)
+        host.auditor.soon()
+
+    async def _leftovers(self) -> None:
+        """Look for consumers and holders that are not among the living; unchanged for the timeout, they are dead."""
+        host, custody = self._host, self._host.store.custody
+        now = asyncio.get_running_loop().time()
+        known: set[str] = set()
+        for tag in host.store.space.keys.tags:
+            known |= await custody.holders(tag)
+        for stream, group in host.streams():
+            known |= set(await custody.consumers(stream, group))
+        living = {beat.worker for beat in await custody.living()} | {host.incarnation}
+        unknown = {worker: self._unknown.get(worker, now) for worker in known - living}
+        for worker, since in unknown.items():
+            if now - since >= host.worker_timeout_s:
+                await self.take_over(worker)
+        self._unknown = unknown

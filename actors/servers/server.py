@@ -1,0 +1,61 @@
+"""Server: the shape that all loops of a worker share. What each does is in its own file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final
+
+import structlog
+
+from kernel import KernelError
+
+log = structlog.get_logger(__name__)
+
+RESTART_S_MAX: Final = 5.0
+
+
+class Server(ABC):
+    """One loop. ``run`` does its work until it is cancelled; an error is logged and the loop begun again, later each time."""
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        """Stand ready."""
+        self._task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+    def start(self) -> None:
+        """Begin the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._supervised(), name=self.name)
+
+    async def stop(self) -> None:
+        """End the loop; what it had in hand is finished or given back by ``run`` itself."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _supervised(self) -> None:
+        delay_s = 0.1
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self.run()
+            except asyncio.CancelledError:
+                raise
+            except AssertionError:
+                log.exception("a bug in a server, please report it; it starts again", server=self.name)
+            except KernelError as error:
+                log.warning("a server was interrupted and starts again", server=self.name, error=str(error))
+            except Exception:
+                log.exception("a server failed and starts again", server=self.name)
+            if asyncio.get_running_loop().time() - began > RESTART_S_MAX:
+                delay_s = 0.1
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RESTART_S_MAX)

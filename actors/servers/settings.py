@@ -1,0 +1,45 @@
+"""What a worker can be set to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.errors import InvalidOption
+from kernel import keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Bounds of one worker process."""
+
+    concurrency: int = 100
+    """Steps that may run at once."""
+    queues: tuple[str, ...] = ("default",)
+    """Queues that it serves."""
+    grace_s: float = 30.0
+    """How long running steps may go on when it is asked to stop; what is left is handed to others."""
+    worker_timeout_s: float = 5.0
+    """How long a heartbeat may stay unchanged before its worker is taken for dead."""
+    cache_instances: int = 10_000
+    """Instances kept in memory between turns; 0: each turn replays."""
+    cache_bytes: int = 256 * 2**20
+    """Bytes of journal that those may stand for."""
+    journal_bytes_max: int = 2**24
+    """A workflow whose journal grows beyond fails."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            InvalidOption: with the bounds.
+        """
+        if not 1 <= self.concurrency <= 10_000:  # noqa: PLR2004 - said in the message
+            raise InvalidOption(f"concurrency={self.concurrency!r}: give a whole number from 1 to 10,000")
+        if not self.queues or not all(keys.valid_queue(queue) for queue in self.queues):
+            raise InvalidOption(
+                f"queues={self.queues!r}: name at least one; letters, digits, dots, dashes and underscores, 64 at most"
+            )
+        if not 0 <= self.grace_s <= 86_400:  # noqa: PLR2004 - said in the message
+            raise InvalidOption(f"grace={self.grace_s!r}: give seconds from 0 to 86,400")
+        if not 0.5 <= self.worker_timeout_s <= 600:  # noqa: PLR2004 - said in the message
+            raise InvalidOption(f"worker_timeout={self.worker_timeout_s!r}: give seconds from 0.5 to 600")

@@ -1,0 +1,514 @@
+"""Turner: takes actors forward: fetch, feed, decide, commit. Not a loop of its own; dispatcher and runner call it.
+
+A turn starts from what this worker's replica has been fed, never from a freshly read `consumed`; it feeds only what
+follows without a gap. Whether somebody else was quicker the commit decides, and then nothing was changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors.errors import Failure, NondeterminismError, UnknownDefinition
+from actors.servers.cache import Replica
+from actors.workflow import Instance
+from kernel import (
+    CHUNK,
+    NOT_EAGER,
+    ZERO,
+    Appended,
+    Begun,
+    Command,
+    Eager,
+    End,
+    Ended,
+    Event,
+    Fetched,
+    Gone,
+    Held,
+    NotFound,
+    Record,
+    Refused,
+    StaleGeneration,
+    StaleTurn,
+    Turned,
+    draw_nonce,
+    event_number,
+    write_command,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.definitions import Workflow
+    from actors.servers.host import Host
+
+log = structlog.get_logger(__name__)
+
+POSTPONE_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000)
+"""How long work of unknown code is left to others, the longer the more often it came."""
+TURNING: Final = frozenset({"running", "canceling"})
+
+
+class Turner:
+    """Turns of this worker. At most one a time for each address."""
+
+    def __init__(self, host: Host) -> None:
+        """Work for one worker."""
+        self._host = host
+        self._again: dict[str, str] = {}
+        self._postponed: dict[str, int] = {}
+
+    # ------------------------------------------------------------------------------------ woken by a ready entry
+
+    async def take(self, address: str, entry: str) -> None:
+        """Take an actor forward until nothing is left to do for it; the ready entry is then settled."""
+        hands = self._host.hands
+        if address in hands.turning:
+            self._again[address] = entry
+            return
+        hands.turning.add(address)
+        try:
+            while True:
+                await self._drive(address, entry)
+                if address not in self._again:
+                    break
+                entry = self._again.pop(address)
+        finally:
+            hands.turn_ended(address)
+            self._nudge(self._host.cache.get(address))
+
+    async def _drive(self, address: str, entry: str) -> None:
+        turns = self._host.store.turns
+        while True:
+            replica = self._fresh(address)
+            try:
+                fetched = await turns.fetch(
+                    address,
+                    generation=replica.generation if replica else "",
+                    fed=replica.instance.fed if replica else ZERO,
+                )
+                record = fetched.record
+                if record.status not in TURNING:
+                    self._drop(replica)
+                    await self._settle(address, entry, record.ready)
+                    return
+                if record.emitted < record.commands:
+                    await self._emit(replica, address, record)
+                    continue
+                try:
+                    replica = await self._bring_up(replica, fetched, address)
+                except UnknownDefinition:
+                    await self._postpone(address, record.ready)
+                    return
+                except NondeterminismError as error:
+                    await self._stop(address, record, error)
+                    continue
+                if replica.instance.fed == record.consumed:
+                    await self._settle(address, entry, record.ready)
+                    return
+                turned = await self._commit(replica)
+            except (StaleTurn, StaleGeneration, Ended):
+                continue
+            except (NotFound, Gone):
+                self._drop(self._host.cache.get(address))
+                await self._settle(address, entry, "")
+                return
+            if not turned.more:
+                if entry:
+                    await self._settle(address, entry, "")
+                return
+
+    async def _settle(self, address: str, entry: str, ready: str) -> None:
+        for one in {entry, ready} - {""}:
+            await self._host.store.turns.settle(address, one)
+
+    async def _postpone(self, address: str, ready: str) -> None:
+        if len(self._postponed) > 10_000:  # noqa: PLR2004 - only a hint for the delay
+            self._postponed.clear()
+        times = self._postponed.get(address, 0)
+        self._postponed[address] = times + 1
+        delay_ms = POSTPONE_MS[min(times, len(POSTPONE_MS) - 1)]
+        if ready:
+            await self._host.store.turns.postpone(address, ready, delay_ms=delay_ms)
+
+    async def _stop(self, address: str, record: Record, error: NondeterminismError) -> None:
+        self._drop(self._host.cache.get(address))
+        log.error("workflow stopped: its code does not fit its journal", workflow_id=address, error=str(error))
+        workflow = self._workflow(record)
+        reason = Failure.from_exception(error, kind="WorkflowFailed").encode()
+        await self._host.store.turns.stop(
+            address,
+            generation=record.generation,
+            base=record.consumed,
+            reason=reason,
+            fingerprint=workflow.fingerprint,
+        )
+
+    async def condemn(self, address: str, entry: str) -> None:
+        """Stop an actor whose turns have killed workers."""
+        try:
+            record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
+            failure = Failure(
+                kind="WorkflowFailed",
+                error_type="PoisonTurn",
+                message="its turn took down several workers: look for an endless loop or unbounded memory in the "
+                "workflow's code, mend it, then resume the instance",
+            )
+            await self._host.store.turns.stop(
+                address, generation=record.generation, base=record.consumed, reason=failure.encode(), fingerprint=""
+            )
+        except Refused:
+            pass
+        await self._host.store.turns.settle(address, entry)
+
+    # ------------------------------------------------------------------------------------ after a step of our own
+
+    async def finish(self, begun: Begun, status: str, payload: bytes) -> None:
+        """Record the outcome of a step that this worker ran, and take its actor on."""
+        held = begun.held
+        replica = self._fresh(held.address)
+        if replica is not None and self._may_advance(replica, held):
+            await self._advance(replica, held, status, payload)
+            return
+        steps = self._host.store.steps
+        at_ms, nonce = self._host.now_ms(), draw_nonce()
+        appended = await steps.complete(held, nonce=nonce, at_ms=at_ms, status=status, payload=payload)
+        self.appended(held, appended, at_ms=at_ms, status=status, payload=payload)
+
+    def appended(self, held: Held, appended: Appended, *, at_ms: int, status: str, payload: bytes) -> None:
+        """An outcome of this worker's was recorded: feed it here if it follows what the replica knows."""
+        replica = self._fresh(held.address)
+        if replica is None or replica.generation != held.generation or appended.before != replica.head:
+            return
+        replica.inbox.append(Event(appended.event, "outcome", at_ms, held.seq, status, "", payload))
+        replica.head = appended.event
+        if len(replica.inbox) == 1:
+            asyncio.get_running_loop().call_soon(self._nudge, replica)
+
+    def _may_advance(self, replica: Replica, held: Held) -> bool:
+        instance = replica.instance
+        return (
+            replica.generation == held.generation
+            and not replica.busy
+            and replica.address not in self._host.hands.turning
+            and instance.end is None
+            and not replica.inbox
+            and replica.consumed == replica.head == instance.fed
+            and len(instance.open) == 1
+            and held.seq in instance.open
+        )
+
+    async def _advance(self, replica: Replica, held: Held, status: str, payload: bytes) -> None:
+        """Feed the outcome before it is recorded; the script takes both the outcome and the turn, or only the former."""
+        host, instance, base = self._host, replica.instance, replica.consumed
+        at_ms, nonce = host.now_ms(), draw_nonce()
+        event = Event(f"{event_number(base) + 1}-{nonce}", "outcome", at_ms, held.seq, status, "", payload)
+        host.hands.turning.add(replica.address)
+        replica.busy = True
+        keep = False
+        try:
+            instance.feed(event)
+            plan = self._plan(replica, replica.committed)
+            if len(plan.commands) > CHUNK:
+                host.hands.unreserve(plan.eager.slots)
+                keep = await self._complete_then_commit(replica, held, event)
+                return
+            host.hands.awaited.add(plan.token)
+            try:
+                reply = await host.store.steps.advance(
+                    held,
+                    nonce=nonce,
+                    at_ms=at_ms,
+                    status=status,
+                    payload=payload,
+                    base=base,
+                    token=plan.token,
+                    commands=plan.commands,
+                    canceled=plan.canceled,
+                    end=plan.end,
+                    park=plan.park,
+                    eager=plan.eager,
+                )
+            finally:
+                host.hands.unreserve(plan.eager.slots)
+                host.hands.awaited.discard(plan.token)
+            # Nobody got in between, or the outcome at least stands where it was fed.
+            keep = reply.event == event.id
+            if keep:
+                replica.head = event.id
+            if not isinstance(reply, Appended):
+                self._committed(replica, plan, reply.turned, reached=event.id)
+        finally:
+            replica.busy = False
+            if not keep or instance.end is not None:
+                host.cache.drop(replica)
+                instance.dispose()
+            host.hands.turn_ended(replica.address)
+            self._wake_again(replica.address)
+
+    async def _complete_then_commit(self, replica: Replica, held: Held, event: Event) -> bool:
+        """A decision too large for ``advance``: record the outcome, then commit in chunks."""
+        appended = await self._host.store.steps.complete(
+            held,
+            nonce=int(event.id.partition("-")[2]),
+            at_ms=event.at_ms,
+            status=event.status,
+            payload=event.payload,
+        )
+        if appended.event != event.id:
+            return False
+        replica.head = event.id
+        try:
+            await self._commit(replica)
+        except Refused:
+            return False
+        return True
+
+    def _nudge(self, replica: Replica | None) -> None:
+        """Begin a turn on what this worker itself has recorded, unless one is under way."""
+        if replica is None or not replica.inbox or replica.busy or replica.address in self._host.hands.turning:
+            return
+        self._host.hands.turning.add(replica.address)
+        self._host.spawn(self._local_turns(replica), name="turn")
+
+    def _wake_again(self, address: str) -> None:
+        entry = self._again.pop(address, None)
+        if entry is not None:
+            self._host.spawn(self.take(address, entry), name="turn")
+        else:
+            self._nudge(self._host.cache.get(address))
+
+    async def _local_turns(self, replica: Replica) -> None:
+        """Take an actor forward on outcomes in the inbox; leave the rest to whoever has its ready entry."""
+        try:
+            while replica.inbox and self._fresh(replica.address) is replica and replica.instance.end is None:
+                self._feed_inbox(replica)
+                turned = await self._commit(replica)
+                if not turned.more and not replica.inbox:
+                    break
+        except NondeterminismError:
+            self._drop(replica)
+        except Refused:
+            # Somebody else was quicker, or it ended; the ready entry's holder finds out.
+            replica.inbox.clear()
+            replica.head = replica.instance.fed
+        finally:
+            self._host.hands.turn_ended(replica.address)
+            self._wake_again(replica.address)
+
+    def _feed_inbox(self, replica: Replica) -> None:
+        events, replica.inbox = replica.inbox, []
+        for event in events:
+            replica.instance.feed(event)
+
+    # ------------------------------------------------------------------------------------ what both have in common
+
+    def _fresh(self, address: str) -> Replica | None:
+        """Return the cached replica, unless the connection broke since it was read."""
+        replica = self._host.cache.get(address)
+        if replica is not None and replica.epoch != self._host.epoch(address) and not replica.busy:
+            self._drop(replica)
+            return None
+        return replica
+
+    def _drop(self, replica: Replica | None) -> None:
+        if replica is not None:
+            self._host.cache.drop(replica)
+
+    def _workflow(self, record: Record) -> Workflow[..., object]:
+        return self._host.registry.get_workflow(record.name, record.version or None)
+
+    async def _bring_up(self, replica: Replica | None, fetched: Fetched, address: str) -> Replica:
+        """Return a replica that has been fed all that is known."""
+        record = fetched.record
+        if replica is not None and replica.generation == record.generation and fetched.events is not None:
+            for event in fetched.events:
+                if event.number > event_number(replica.instance.fed):
+                    replica.instance.feed(event)
+            if len(replica.instance.commands) >= record.commands:
+                self._caught_up(replica, record)
+                return replica
+        self._drop(replica)
+        return await self._replay(fetched, address)
+
+    async def _replay(self, fetched: Fetched, address: str) -> Replica:
+        record = fetched.record
+        workflow = self._workflow(record)
+        events: Sequence[Event]
+        recorded: Sequence[Command] = ()
+        epoch = self._host.epoch(address)
+        whole = fetched.events is not None and (not fetched.events or fetched.events[0].number == 1)
+        if whole and record.commands == 0 and record.kept == 0 and fetched.events:
+            events = fetched.events
+        else:
+            history = await self._host.store.turns.history(address, record)
+            events, recorded = history.events, history.commands
+        instance = Instance(
+            workflow=workflow, workflow_id=address[address.index("/") + 1 :], recorded=recorded
+        )
+        consumed = event_number(record.consumed)
+        replica = Replica(address, record.generation, instance, epoch)
+        try:
+            for event in events:
+                if event.number > consumed and instance.replaying:
+                    self._replayed(replica)
+                instance.feed(event)
+            if instance.replaying:
+                self._replayed(replica)
+        except BaseException:
+            instance.dispose()
+            raise
+        self._caught_up(replica, record)
+        self._host.cache.put(replica)
+        return replica
+
+    @staticmethod
+    def _replayed(replica: Replica) -> None:
+        """What an earlier turn consumed is fed: it must have asked for just what the journal holds."""
+        instance = replica.instance
+        instance.check_complete()
+        replica.canceled, replica.answered = len(instance.canceled), len(instance.answered)
+
+    @staticmethod
+    def _caught_up(replica: Replica, record: Record) -> None:
+        fed = replica.instance.fed
+        replica.consumed, replica.committed = record.consumed, record.commands
+        replica.inbox = [event for event in replica.inbox if event.number > event_number(fed)]
+        if not replica.inbox or replica.inbox[0].number != event_number(fed) + 1:
+            replica.inbox = []
+            replica.head = fed
+
+    async def _emit(self, replica: Replica | None, address: str, record: Record) -> None:
+        """Go on with a committed decision of many commands."""
+        host = self._host
+        token = f"{draw_nonce():x}"
+        knows = (
+            replica is not None
+            and replica.generation == record.generation
+            and len(replica.instance.commands) >= record.commands
+        )
+        slots = host.hands.reserve(CHUNK) if knows else 0
+        eager = Eager(host.incarnation, slots, host.queues, host.patience_ms) if slots else NOT_EAGER
+        host.hands.awaited.add(token)
+        try:
+            turned = await host.store.turns.emit(address, generation=record.generation, token=token, eager=eager)
+        finally:
+            host.hands.unreserve(slots)
+            host.hands.awaited.discard(token)
+        if replica is not None and slots:
+            self._start_granted(replica, turned, token)
+
+    async def _commit(self, replica: Replica) -> Turned:
+        """Commit what the replica decided beyond what is known to be committed."""
+        host, instance = self._host, replica.instance
+        plan = self._plan(replica, replica.committed)
+        reached = instance.fed
+        replica.busy = True
+        host.hands.awaited.add(plan.token)
+        try:
+            turned = await host.store.turns.commit(
+                replica.address,
+                generation=replica.generation,
+                base=replica.consumed,
+                reached=reached,
+                token=plan.token,
+                commands=plan.commands,
+                canceled=plan.canceled,
+                end=plan.end,
+                park=plan.park,
+                eager=plan.eager,
+                number_of_first=replica.committed + 1,
+            )
+        finally:
+            replica.busy = False
+            host.hands.unreserve(plan.eager.slots)
+            host.hands.awaited.discard(plan.token)
+        self._committed(replica, plan, turned, reached=reached)
+        return turned
+
+    def _plan(self, replica: Replica, committed: int) -> Plan:
+        """Put what the replica decided into the form that scripts take, and promise slots for its steps."""
+        instance, host = replica.instance, self._host
+        new = instance.commands[committed:]
+        end = instance.end
+        if end is None and instance.bytes > host.journal_bytes_max:
+            end = _too_large(instance.bytes, host.journal_bytes_max)
+        token = f"{draw_nonce():x}"
+        canceled: list[int | str] = list(instance.canceled[replica.canceled :])
+        void = set(canceled)
+        answered = [f"={seq}" for seq in instance.answered[replica.answered :]]
+        commands = [
+            write_command(
+                command,
+                token=token,
+                void=seq in void or (end is not None and command.kind != "value"),
+            )
+            for seq, command in enumerate(new, committed + 1)
+        ]
+        eager = NOT_EAGER
+        if end is None and new:
+            wanted = sum(command.kind == "step" and command.queue in host.queue_names for command in new)
+            slots = host.hands.reserve(min(wanted, CHUNK)) if wanted else 0
+            if slots:
+                eager = Eager(host.incarnation, slots, host.queues, host.patience_ms)
+        park = end is None and not any(
+            command.kind == "step" and not command.due_ms
+            for command in (instance.commands[seq - 1] for seq in instance.open)
+        )
+        return Plan(token, commands, [*canceled, *answered], end, park, eager, len(instance.canceled), len(instance.answered))
+
+    def _committed(self, replica: Replica, plan: Plan, turned: Turned, *, reached: str) -> None:
+        replica.consumed = reached
+        replica.committed += len(plan.commands)
+        replica.canceled, replica.answered = plan.canceled_total, plan.answered_total
+        if plan.end is not None:
+            self._drop(replica)
+            return
+        self._host.cache.put(replica)
+        self._start_granted(replica, turned, plan.token)
+
+    def _start_granted(self, replica: Replica, turned: Turned, token: str) -> None:
+        host = self._host
+        now_ms = host.now_ms()
+        for seq in turned.granted:
+            held = Held(replica.address, replica.generation, seq, 1, host.incarnation, token)
+            host.start_step(Begun(held, replica.instance.commands[seq - 1], 0, now_ms, b""))
+
+
+class Plan:
+    """A decision in the form that scripts take."""
+
+    __slots__ = ("answered_total", "canceled", "canceled_total", "commands", "eager", "end", "park", "token")
+
+    def __init__(
+        self,
+        token: str,
+        commands: list[bytes],
+        canceled: Sequence[int | str],
+        end: End | None,
+        park: bool,  # noqa: FBT001 - made in one place
+        eager: Eager,
+        canceled_total: int,
+        answered_total: int,
+    ) -> None:
+        self.token = token
+        self.commands = commands
+        self.canceled = canceled
+        self.end = end
+        self.park = park
+        self.eager = eager
+        self.canceled_total = canceled_total
+        self.answered_total = answered_total
+
+
+def _too_large(size: int, limit: int) -> End:
+    failure = Failure(
+        kind="WorkflowFailed",
+        error_type="JournalTooLarge",
+        message=f"its journal holds {size:,} bytes, the limit is {limit:,}: pass references instead of large values, "
+        "begin anew with continue_as_new from time to time, or raise journal_bytes_max",
+    )
+    return End("failed", failure.encode())

@@ -1,0 +1,174 @@
+"""Worker: a process's share of the work: it hosts the servers, lives under an incarnation, and drains when asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import socket
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+
+from actors.servers.auditor import Auditor
+from actors.servers.courier import Courier
+from actors.servers.delivery import Delivery
+from actors.servers.dispatcher import Dispatcher
+from actors.servers.host import Host
+from actors.servers.pruner import Pruner
+from actors.servers.reaper import Reaper
+from actors.servers.runner import Runner
+from actors.servers.server import Server
+from actors.servers.settings import WorkerSettings
+from actors.servers.timekeeper import Timekeeper
+from actors.servers.turner import Turner
+from kernel import KernelError, Pulse
+
+if TYPE_CHECKING:
+    from actors.registry import Registry
+    from kernel import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Runs steps and turns for one namespace. ``start`` and ``stop`` once each."""
+
+    def __init__(self, *, store: Store, registry: Registry, settings: WorkerSettings) -> None:
+        """``store`` is open and stays the caller's to close."""
+        self._store = store
+        self._registry = registry
+        self._settings = settings
+        self._host: Host | None = None
+        self._pulse: Pulse | None = None
+        self._servers: list[Server] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reborn: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def incarnation(self) -> str:
+        """The name of this life of the worker."""
+        return self._host.incarnation if self._host else ""
+
+    @property
+    def host(self) -> Host:
+        """What its servers share, while it runs."""
+        assert self._host is not None, "the worker is not running"
+        return self._host
+
+    async def start(self) -> None:
+        """Register and begin all loops."""
+        self._loop = asyncio.get_running_loop()
+        incarnation = uuid.uuid4().hex
+        self._host = host = Host(
+            store=self._store, registry=self._registry, settings=self._settings, incarnation=incarnation
+        )
+        host.turner, host.delivery = Turner(host), Delivery(host)
+        host.dispatcher, host.runner = Dispatcher(host), Runner(host)
+        host.courier, host.auditor = Courier(host), Auditor(host)
+        self._servers = [
+            host.runner,
+            host.dispatcher,
+            Timekeeper(host),
+            host.courier,
+            host.auditor,
+            Reaper(host),
+            Pruner(host),
+        ]
+        # Registered before the first read: whoever holds something and is not registered is taken for dead.
+        await self._store.custody.register(incarnation, self._about())
+        await self._store.custody.found(host.streams())
+        self._pulse = Pulse(
+            self._store.space, worker=incarnation, timeout_s=self._settings.worker_timeout_s, fenced=self._on_fenced
+        )
+        self._pulse.start()
+        for link in self._store.space.links:
+            link.on_restored.append(host.auditor.soon)
+        for server in self._servers:
+            server.start()
+        log.info("worker started", worker=incarnation, queues=list(self._settings.queues))
+
+    async def stop(self, *, grace_s: float | None = None) -> None:
+        """Drain: take nothing new, let steps finish within the grace time, hand the rest to others at once."""
+        self._stopping = True
+        host = self.host
+        reading, rest = self._servers[:2], self._servers[2:]
+        for server in reading:
+            await server.stop()
+        await host.runner.drain(self._settings.grace_s if grace_s is None else grace_s)
+        await self._end(rest)
+        log.info("worker stopped", worker=host.incarnation)
+
+    async def kill(self) -> None:
+        """End without handing anything over, as a crash would: for tests."""
+        self._stopping = True
+        host = self.host
+        if self._pulse is not None:
+            self._pulse.stop()
+        for server in self._servers:
+            await server.stop()
+        for held in list(host.hands.held):
+            host.runner.cancel(held)
+        await host.cancel_tasks()
+        host.cache.clear()
+
+    async def _end(self, servers: list[Server]) -> None:
+        """Stop the rest, give back what was read, and leave the living."""
+        host = self.host
+        for server in servers:
+            await server.stop()
+        await host.cancel_tasks()
+        if self._pulse is not None:
+            self._pulse.stop()
+        host.cache.clear()
+        for link in self._store.space.links:
+            if host.auditor.soon in link.on_restored:
+                link.on_restored.remove(host.auditor.soon)
+        try:
+            await self._give_back_entries()
+            await self._store.custody.fence(host.incarnation, "")
+        except KernelError as error:
+            log.warning("could not leave cleanly; others take over after the timeout", error=str(error))
+
+    async def _give_back_entries(self) -> None:
+        """Entries that were read and not begun go to others at once, not after a timeout."""
+        host = self.host
+        for tag in self._store.space.keys.tags:
+            await self._store.custody.give_back(tag, host.incarnation, host.queue_names)
+        for stream, group in host.streams():
+            await self._store.custody.forget(stream, group, host.incarnation)
+
+    def _on_fenced(self) -> None:
+        """From the pulse's thread: this incarnation was declared dead."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._begin_rebirth)
+
+    def _begin_rebirth(self) -> None:
+        if not self._stopping and self._reborn is None:
+            self._reborn = asyncio.get_running_loop().create_task(self._rebirth(), name="rebirth")
+
+    async def _rebirth(self) -> None:
+        """Stop every step, drop everything, go on under a new incarnation."""
+        host = self.host
+        log.warning("this worker was declared dead; it goes on under a new name", worker=host.incarnation)
+        for held in list(host.hands.held):
+            host.runner.cancel(held)
+        for server in self._servers:
+            await server.stop()
+        await host.cancel_tasks()
+        host.cache.clear()
+        self._reborn = None
+        await self.start()
+
+    def _about(self) -> str:
+        about = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "python": platform.python_version(),
+            "queues": list(self._settings.queues),
+            "concurrency": self._settings.concurrency,
+        }
+        return json.dumps(about)

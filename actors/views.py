@@ -1,0 +1,270 @@
+"""Views: what people see of an instance, read from its hashes. Values and pure functions only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from actors.errors import Failure, UnknownDefinition
+from actors.payload import unpack
+from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
+from kernel import Command, Outcome, read_command, read_outcome
+
+if TYPE_CHECKING:
+    from actors.registry import Registry
+
+Record = dict[str, bytes]
+StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One attempt that failed and was followed by another."""
+
+    attempt: int
+    error: Failure
+    worker: str
+    started: datetime | None
+    finished: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One command of a workflow: a step, a timer, a wait or a child."""
+
+    seq: int
+    name: str
+    kind: str
+    """query, mutation, action; or sleep, event, workflow; ``step`` where this process does not know the code."""
+    state: StepState
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    """Positional and keyword arguments; None where they cannot be decoded here."""
+    result: Any = None
+    error: Failure | None = None
+    attempt: int = 1
+    attempts: tuple[AttemptView, ...] = ()
+    worker: str = ""
+    started: datetime | None = None
+    finished: datetime | None = None
+    due: datetime | None = None
+    """Timers and delayed steps: when they are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An instance at one moment."""
+
+    id: str
+    workflow: str
+    status: Status[Any]
+    steps: tuple[StepView, ...]
+    values: dict[str, Any]
+    created: datetime
+    ended: datetime | None
+
+
+def moment(ms: str | int | bytes) -> datetime | None:
+    """Return milliseconds since the epoch as a time; None for nothing."""
+    number = int(ms or 0)
+    return datetime.fromtimestamp(number / 1000, UTC) if number else None
+
+
+def read_status(
+    record: Record, opened: Record, result: bytes | None, decode: Callable[[bytes], Any]
+) -> Status[Any]:
+    """Return where an instance is; ``result``: its journal's result field (a scheduled one: its first event)."""
+    status = record["status"].decode()
+    match status:
+        case "completed" | "failed":
+            payload = (result or b"\n").partition(b"\n")[2]
+            return Completed(decode(payload)) if status == "completed" else Failed(Failure.decode(payload))
+        case "canceled":
+            return Canceled()
+        case "scheduled":
+            at = moment((result or b"||0|").split(b"|", 3)[2])
+            return Scheduled(at or datetime.now(UTC))
+        case "stopped":
+            return Stopped(Failure.decode(record["reason"]))
+        case _:
+            return InProgress(_running(opened))
+
+
+def _running(opened: Record) -> tuple[RunningStep, ...]:
+    steps: list[RunningStep] = []
+    for seq, value in sorted(opened.items(), key=lambda item: int(item[0])):
+        attempt, worker, *_ = value.decode().split("|")
+        steps.append(RunningStep(int(seq), "", int(attempt), worker))
+    return tuple(steps)
+
+
+def read_steps(record: Record, opened: Record, journal: Record, registry: Registry) -> list[StepView]:
+    """Return every command of an instance."""
+    attempts = _attempts(journal)
+    count = int(record["commands"])
+    return [
+        _step(seq, read_command(journal[f"c{seq}"]), opened.get(str(seq)), journal, attempts.get(seq, ()), registry)
+        for seq in range(1, count + 1)
+        if f"c{seq}" in journal
+    ]
+
+
+def read_snapshot(
+    record: Record,
+    opened: Record,
+    journal: Record,
+    values: Record,
+    result: bytes | None,
+    decode: Callable[[bytes], Any],
+    registry: Registry,
+) -> Snapshot:
+    """Return an instance whole."""
+    steps = tuple(read_steps(record, opened, journal, registry))
+    status = read_status(record, opened, result, decode)
+    if isinstance(status, InProgress):
+        names = {step.seq: step.name for step in steps}
+        status = InProgress(
+            tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running)
+        )
+    return Snapshot(
+        id="",
+        workflow=record["name"].decode(),
+        status=status,
+        steps=steps,
+        values={key: unpack(value) for key, value in values.items()},
+        created=moment(record["created"]) or datetime.now(UTC),
+        ended=moment(record.get("ended", b"")),
+    )
+
+
+def _attempts(journal: Record) -> dict[int, tuple[AttemptView, ...]]:
+    found: dict[int, list[AttemptView]] = {}
+    for field, value in journal.items():
+        if not field.startswith("a") or "." not in field:
+            continue
+        seq, _, attempt = field[1:].partition(".")
+        head, _, error = value.partition(b"\n")
+        at, begun, worker = head.decode().split("|")
+        view = AttemptView(
+            int(attempt), Failure.decode(error), worker, moment(begun), moment(at) or datetime.now(UTC)
+        )
+        found.setdefault(int(seq), []).append(view)
+    return {seq: tuple(sorted(views, key=lambda view: view.attempt)) for seq, views in found.items()}
+
+
+def _step(
+    seq: int,
+    command: Command,
+    opened: bytes | None,
+    journal: Record,
+    attempts: tuple[AttemptView, ...],
+    registry: Registry,
+) -> StepView:
+    kind, arguments = _what(command, registry)
+    due = moment(command.due_ms)
+    if field := journal.get(f"r{seq}"):
+        outcome = read_outcome(field)
+        return _ended(seq, command, outcome, kind=kind, arguments=arguments, attempts=attempts, registry=registry)
+    if opened is None:
+        state: StepState = "completed" if command.kind in ("value", "wait") and f"x{seq}" not in journal else "canceled"
+        return StepView(seq, command.label or kind, kind, state, arguments, attempts=attempts, due=due)
+    attempt, worker, _, place, begun, _ = opened.decode().split("|")
+    return StepView(
+        seq,
+        command.label or kind,
+        kind,
+        _state(place),
+        arguments,
+        attempt=int(attempt),
+        attempts=attempts,
+        worker=worker,
+        started=moment(begun),
+        due=due,
+    )
+
+
+def _state(place: str) -> StepState:
+    match place.partition(":")[0]:
+        case "held":
+            return "running"
+        case "retries":
+            return "retrying"
+        case "q":
+            return "queued"
+        case _:
+            return "waiting"
+
+
+def _ended(
+    seq: int,
+    command: Command,
+    outcome: Outcome,
+    *,
+    kind: str,
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] | None,
+    attempts: tuple[AttemptView, ...],
+    registry: Registry,
+) -> StepView:
+    result, error = None, None
+    state: StepState = "completed"
+    if outcome.status == "failed":
+        state, error = "failed", Failure.decode(outcome.payload)
+    elif outcome.status == "canceled":
+        state = "canceled"
+    elif outcome.payload:
+        result = _result(command, outcome.payload, registry)
+    return StepView(
+        seq,
+        command.label or kind,
+        kind,
+        state,
+        arguments,
+        result=result,
+        error=error,
+        attempt=outcome.attempt,
+        attempts=attempts,
+        worker=outcome.worker,
+        started=moment(outcome.begun_ms),
+        finished=moment(outcome.at_ms),
+        due=moment(command.due_ms),
+    )
+
+
+def _what(
+    command: Command, registry: Registry
+) -> tuple[str, tuple[tuple[Any, ...], dict[str, Any]] | None]:
+    """Return a command's kind in people's words, and its arguments where they can be decoded."""
+    match command.kind:
+        case "timer":
+            return "sleep", ((int(command.arguments) / 1000,), {})
+        case "wait":
+            return "event", None
+        case "value":
+            return "value", ((unpack(command.arguments),), {})
+        case "local":
+            return "local", None
+        case "child" | "step":
+            try:
+                if command.kind == "child":
+                    return "workflow", registry.get_workflow(command.target).decode_arguments(command.arguments)
+                definition = registry.get_step(command.target)
+                return definition.kind, definition.decode_arguments(command.arguments)
+            except UnknownDefinition:
+                return ("workflow" if command.kind == "child" else "step"), _plain_arguments(command.arguments)
+
+
+def _plain_arguments(data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if not data:
+        return (), {}
+    args, *rest = unpack(data)
+    return tuple(args), dict(rest[0]) if rest else {}
+
+
+def _result(command: Command, payload: bytes, registry: Registry) -> Any:  # noqa: ANN401 - whatever it returned
+    try:
+        if command.kind == "child":
+            return registry.get_workflow(command.target).decode_result(payload)
+        return registry.get_step(command.target).decode_result(payload)
+    except UnknownDefinition:
+        return unpack(payload)

@@ -1,0 +1,146 @@
+"""What an instance has asked for: numbered, compared with the journal while it replays, and what is still open.
+
+The one place where commands come into being. It knows nothing of the loop: what waits for a command is handed in as an
+object with an ``answer`` method, and a difference from the journal is kept here, never raised into the author's code,
+which could catch it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from actors.workflow.replay import describe_difference, differs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actors.definitions import Definition
+    from actors.workflow.errors import JournalMismatch
+    from kernel import Command, Event
+
+
+class Pending(Protocol):
+    """Whatever waits for a command's outcome."""
+
+    def answer(self, event: Event) -> None:
+        """Take the outcome. Raises nothing."""
+        ...
+
+
+class Commands:
+    """The commands of one instance, and the time at which the next ones are asked for."""
+
+    __slots__ = (
+        "abort",
+        "answered",
+        "asked",
+        "at",
+        "bytes",
+        "canceled",
+        "dead",
+        "mismatch",
+        "now_ms",
+        "pending",
+        "recorded",
+        "replaying",
+        "untaken",
+        "waits",
+        "workflow_id",
+    )
+
+    def __init__(self, workflow_id: str, recorded: Sequence[Command]) -> None:
+        self.workflow_id = workflow_id
+        self.recorded = recorded
+        """What the journal holds, from number 1."""
+        self.replaying = bool(recorded)
+        """Whether the events being fed were consumed by an earlier turn."""
+        self.asked: list[Command] = []
+        self.pending: dict[int, Pending] = {}
+        """Asked for, no outcome fed, not canceled; in the order asked for."""
+        self.canceled: list[int] = []
+        """Numbers of all commands withdrawn so far, in that order."""
+        self.answered: list[int] = []
+        """Numbers of all waits answered by an event so far, in that order."""
+        self.waits: dict[str, deque[int]] = {}
+        """Numbers of the waits for each event name, oldest first; some may have been canceled since."""
+        self.untaken: dict[str, deque[Event]] = {}
+        """Events that no wait has taken, by name, oldest first."""
+        self.bytes = 0
+        """Bytes of arguments asked for."""
+        self.at = 0
+        """Number of the event being fed."""
+        self.now_ms = 0
+        """Time of the event being fed, ms since the epoch; never goes back."""
+        self.dead = False
+        """Nothing is recorded any more: the instance has ended, differs from its journal, or is disposed of."""
+        self.mismatch: JournalMismatch | None = None
+        self.abort: Callable[[], None] = _nothing
+        """Stops the loop that runs the author's code; set by it."""
+
+    def ask(self, command: Command, pending: Pending | None, definition: Definition[..., object] | None = None) -> int:
+        """Record ``command`` and return its number; 0 when nothing is recorded any more.
+
+        ``pending`` gets the outcome (None: there will be none). ``definition`` is what decodes the arguments should
+        they differ from the journal's.
+        """
+        if self.dead:
+            return 0
+        asked = self.asked
+        seq = len(asked) + 1
+        if self.replaying:
+            recorded = self.recorded[seq - 1] if seq <= len(self.recorded) else None
+            if recorded is None or differs(recorded, command, definition):
+                self.mismatch = describe_difference(self.workflow_id, seq, recorded, command, definition)
+                self.abort()
+                return 0
+        asked.append(command)
+        self.bytes += len(command.arguments)
+        if pending is not None:
+            self.pending[seq] = pending
+        return seq
+
+    def cancel(self, seq: int) -> None:
+        """Withdraw command ``seq``, unless it is answered, withdrawn already, or nothing is recorded any more."""
+        if not self.dead and self.pending.pop(seq, None) is not None:
+            self.canceled.append(seq)
+
+    def answer(self, event: Event) -> None:
+        """Hand an outcome to what waits for it; outcomes of canceled and unknown commands are ignored."""
+        pending = self.pending.pop(event.seq, None)
+        if pending is not None:
+            pending.answer(event)
+
+    def deliver(self, event: Event) -> None:
+        """Hand an external event to the oldest wait of its name, or keep it for the next one."""
+        waits = self.waits.get(event.name)
+        while waits:
+            seq = waits.popleft()
+            pending = self.pending.pop(seq, None)
+            if pending is not None:
+                self.answered.append(seq)
+                pending.answer(event)
+                return
+        self.untaken.setdefault(event.name, deque()).append(event)
+
+    def wait(self, name: str, seq: int) -> None:
+        """Let wait ``seq`` take the oldest kept event of ``name``, or the next one that comes."""
+        kept = self.untaken.get(name)
+        if not kept:
+            self.waits.setdefault(name, deque()).append(seq)
+            return
+        event = kept.popleft()
+        if not kept:
+            del self.untaken[name]
+        self.answered.append(seq)
+        self.pending.pop(seq).answer(event)
+
+    def close(self) -> None:
+        """The workflow has ended: withdraw what is open, record nothing more."""
+        self.canceled.extend(self.pending)
+        self.pending.clear()
+        self.dead = True
+
+
+def _nothing() -> None:
+    """Stand in until the loop is made."""

@@ -1,0 +1,229 @@
+"""One running copy of a workflow's code, rebuilt by feeding it events. Sans-IO: no clock, no storage, no waiting.
+
+The host feeds one event at a time, in the recorded order, and each runs the code until it is idle; how many events the
+host had fetched at once is therefore never visible to the code. After that the host reads what the code asked for:
+``commands``, ``canceled`` and ``answered`` only grow, so what is new since the last look is a slice.
+
+Life of an instance, by what is fed and called:
+
+==================  ======================================================================================
+made                nothing runs; ``recorded`` holds what the journal has
+``started`` fed     the workflow function runs to its first wait
+events fed          each runs it on; while ``replaying``, every command is compared with ``recorded``
+``check_complete``  all consumed events are fed: what is recorded and was not asked for is an error; live
+``end`` set         the function has returned, raised, or can never go on; later events change nothing
+``dispose``         nothing of it is left running; called by ``feed`` at the end
+==================  ======================================================================================
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import Failure
+from actors.workflow.commands import Commands
+from actors.workflow.disposal import Disposed, dispose_loop
+from actors.workflow.errors import Deadlocked, TurnTooLong
+from actors.workflow.loop import WorkflowLoop
+from actors.workflow.replay import describe_missing
+from actors.workflow.step import Step, Surroundings
+from kernel import ZERO, End, Event, event_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from actors.definitions import Workflow
+    from actors.workflow.tasks import WorkflowTask
+    from kernel import Command
+
+
+class Instance:
+    """One running copy of a workflow's code. See the module's docstring."""
+
+    __slots__ = (
+        "_cancel_requested",
+        "_commands",
+        "_fed_bytes",
+        "_loop",
+        "_main",
+        "_step",
+        "_surroundings",
+        "_workflow",
+        "end",
+        "fed",
+    )
+
+    def __init__(self, *, workflow: Workflow[..., Any], workflow_id: str, recorded: Sequence[Command] = ()) -> None:
+        self._workflow = workflow
+        self._commands = Commands(workflow_id, recorded)
+        # What asyncio calls abstract and is not written out there, `refuse_methods` puts in.
+        self._loop = WorkflowLoop(self._commands)  # type: ignore[abstract]
+        self._surroundings = Surroundings()
+        self._step = self._loop.step = Step(self._loop, self._surroundings)
+        self._main: WorkflowTask[None] | None = None
+        self._cancel_requested = False
+        self._fed_bytes = 0
+        self.fed = ZERO
+        """Id of the last event fed; ``ZERO`` before the first."""
+        self.end: End | None = None
+        """How it ended; None while it has not."""
+
+    # ------------------------------------------------------------------------------------- what the host reads
+
+    @property
+    def commands(self) -> list[Command]:
+        """Everything asked for so far; number ``seq`` is at ``seq - 1``."""
+        return self._commands.asked
+
+    @property
+    def open(self) -> AbstractSet[int]:
+        """Numbers asked for, no outcome fed, not canceled; in the order asked for."""
+        return self._commands.pending.keys()
+
+    @property
+    def canceled(self) -> list[int]:
+        """Numbers of all commands withdrawn so far, in that order."""
+        return self._commands.canceled
+
+    @property
+    def answered(self) -> list[int]:
+        """Numbers of all waits that an event has answered so far, in that order."""
+        return self._commands.answered
+
+    @property
+    def untaken(self) -> list[Event]:
+        """External events fed that no wait has taken, oldest first."""
+        kept = [event for events in self._commands.untaken.values() for event in events]
+        return sorted(kept, key=lambda event: event.number)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the payloads fed and of the arguments asked for."""
+        return self._fed_bytes + self._commands.bytes
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the events fed now were consumed by an earlier turn; ends with ``check_complete``."""
+        return self._commands.replaying
+
+    # ---------------------------------------------------------------------------------------- what the host does
+
+    def feed(self, event: Event) -> None:
+        """Let the code go on with ``event`` until it is idle.
+
+        Raises JournalMismatch (a NondeterminismError) when the code asks for something else than its journal holds;
+        the instance must then be disposed of. KeyboardInterrupt passes through, the instance is disposed of.
+        Whatever else the code raises ends it as failed.
+        """
+        self.fed = event.id
+        self._fed_bytes += len(event.payload)
+        if self.end is not None:
+            return
+        commands = self._commands
+        commands.at = event_number(event.id)
+        commands.now_ms = max(commands.now_ms, event.at_ms)
+        try:
+            self._take(event)
+            self._loop.run()
+        except KeyboardInterrupt:
+            self.dispose()
+            raise
+        except (SystemExit, TurnTooLong) as error:
+            self._fail(error)
+        self._conclude()
+
+    def check_complete(self) -> None:
+        """Compare what was asked for with the whole journal, and be live from now on.
+
+        To be called once all events that an earlier turn consumed are fed. Raises JournalMismatch for a recorded
+        command that was not asked for; the instance must then be disposed of.
+        """
+        commands = self._commands
+        if not commands.replaying:
+            return
+        asked = len(commands.asked)
+        if asked < len(commands.recorded):
+            missing = commands.recorded[asked]
+            ended, site = self.end is not None, self._workflow.site
+            raise describe_missing(commands.workflow_id, asked + 1, missing, ended=ended, site=site)
+        commands.replaying = False
+
+    def dispose(self) -> None:
+        """Take the instance out of memory: nothing of it runs, now or later. Twice does no harm."""
+        dispose_loop(self._loop)
+        self._commands.pending.clear()
+
+    # ----------------------------------------------------------------------------------------------- its own parts
+
+    def _take(self, event: Event) -> None:
+        match event.kind:
+            case "outcome":
+                commands = self._commands
+                if event.status == "fired" and event.seq in commands.pending:
+                    # Whatever a clock said: who slept until a time must not see an earlier one.
+                    commands.now_ms = max(commands.now_ms, commands.asked[event.seq - 1].due_ms)
+                commands.answer(event)
+            case "event":
+                self._commands.deliver(event)
+            case "started":
+                self._start(event)
+            case "cancel_requested":
+                assert self._main is not None
+                self._cancel_requested = True
+                self._main.cancel()
+            case "restarted":
+                pass
+
+    def _conclude(self) -> None:
+        """Look at what the turn has come to, once the loop is idle."""
+        commands = self._commands
+        if commands.mismatch is not None:
+            raise commands.mismatch
+        if self.end is None:
+            if commands.pending:
+                return
+            self._fail(Deadlocked(_DEADLOCKED))
+        self.dispose()
+
+    def _start(self, event: Event) -> None:
+        assert self._main is None, "an instance starts once"
+        loop = self._loop
+        self._surroundings.generation = event.id
+        self._main = loop.create_task(self._run(event), name=self._workflow.name, context=loop.context)
+
+    async def _run(self, started: Event) -> None:
+        """Run the workflow function; the moment it is done, so is the instance."""
+        workflow = self._workflow
+        try:
+            args, kwargs = workflow.decode_arguments(started.payload)
+            result = await workflow.function(self._step, *args, **kwargs)
+            payload = workflow.encode_result(result)
+        except (Disposed, KeyboardInterrupt):
+            raise
+        except CancelledError as error:
+            if self._cancel_requested:
+                self._finish(End("canceled", b""))
+            else:
+                self._fail(error)
+        except BaseException as error:  # noqa: BLE001 - whatever the author's code raises fails the workflow
+            self._fail(error)
+        else:
+            self._finish(End("completed", payload))
+
+    def _fail(self, error: BaseException) -> None:
+        self._finish(End("failed", Failure.from_exception(error, kind="WorkflowFailed").encode()))
+
+    def _finish(self, end: End) -> None:
+        if self._commands.dead:
+            return
+        self.end = end
+        self._commands.close()
+        self._loop.kill()
+
+
+_DEADLOCKED = (
+    "the workflow waits, but every step, timer and event that it asked for is answered, so nothing can wake it: "
+    "look for an asyncio.Event, Queue or Future that nobody sets"
+)

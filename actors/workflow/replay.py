@@ -1,0 +1,103 @@
+"""Compares what replayed code asks for with what its journal holds, and says how they differ."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from actors.payload import unpack
+from actors.workflow.errors import JournalMismatch
+from actors.workflow.frames import author_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.definitions import Definition
+    from kernel import Command
+
+_SHOWN_CHARACTERS_MAX = 400
+_ADVICE = (
+    "Put the code back as it was when this instance came here, or give the changed workflow a new version; "
+    "the instance then goes on."
+)
+
+
+def differs(recorded: Command, asked: Command, definition: Definition[..., object] | None) -> bool:
+    """Return whether ``asked`` is something else than ``recorded``: by kind, target, label or arguments."""
+    if recorded.kind != asked.kind or recorded.target != asked.target or recorded.label != asked.label:
+        return True
+    if recorded.arguments == asked.arguments:
+        return False
+    options = getattr(definition, "options", None)
+    return not getattr(options, "unstable_args", False)
+
+
+def describe_difference(
+    workflow_id: str, seq: int, recorded: Command | None, asked: Command, definition: Definition[..., object] | None
+) -> JournalMismatch:
+    """Return the error that shows both sides; called from within the author's call, whose line it names."""
+    site = author_site()
+    journal = "nothing: it was not asked for then" if recorded is None else show(recorded, definition)
+    message = (
+        f"workflow {workflow_id!r}: its code no longer fits its journal at step {seq} ({asked.label!r}).\n"
+        f"  the journal has: {journal}\n"
+        f"  the code asks for: {show(asked, definition)}\n"
+        f"  at {site or 'an unknown line'}\n{_ADVICE}"
+    )
+    return JournalMismatch(message, seq=seq, recorded=recorded, asked=asked, site=site)
+
+
+def describe_missing(workflow_id: str, seq: int, recorded: Command, *, ended: bool, site: str) -> JournalMismatch:
+    """Return the error for a command that the journal holds and the code did not ask for.
+
+    ``site`` is where the workflow is defined.
+    """
+    now = "nothing: the workflow ends before it" if ended else "nothing: it waits for something else"
+    message = (
+        f"workflow {workflow_id!r}: its code no longer fits its journal at step {seq} ({recorded.label!r}).\n"
+        f"  the journal has: {show(recorded, None)}\n"
+        f"  the code asks for: {now}\n"
+        f"  in the workflow at {site}\n{_ADVICE}"
+    )
+    return JournalMismatch(message, seq=seq, recorded=recorded, asked=None, site=site)
+
+
+def show(command: Command, definition: Definition[..., object] | None) -> str:
+    """Return one line that says what ``command`` asks for, arguments decoded if ``definition`` is its own."""
+    match command.kind:
+        case "timer":
+            return f"a timer of {command.arguments.decode()} ms"
+        case "wait":
+            return f"a wait for the event {command.target!r}"
+        case "value":
+            return f"the value {command.target!r} set to {_shorten(repr(unpack(command.arguments)))}"
+        case "local":
+            return f"the marker {command.target!r}"
+        case "step" | "child":
+            named = "" if command.label == command.target else f" (named {command.label!r})"
+            return f"{command.kind} {command.target}({_arguments(command, definition)}){named}"
+
+
+def _arguments(command: Command, definition: Definition[..., object] | None) -> str:
+    data = command.arguments
+    if not data:
+        return ""
+    # They need not fit the annotations of today, and the author's validators may raise anything.
+    with suppress(Exception):
+        if definition is not None and definition.name == command.target:
+            return _shorten(_as_written(*definition.decode_arguments(data)))
+    return _shorten(_as_written(*_plain(data)))
+
+
+def _plain(data: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Return arguments without their annotations (see actors.signature for the encoding)."""
+    encoded: list[Any] = unpack(data)
+    return encoded[0], encoded[1] if len(encoded) > 1 else {}
+
+
+def _as_written(args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+    return ", ".join([repr(value) for value in args] + [f"{name}={value!r}" for name, value in kwargs.items()])
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}…"

@@ -1,0 +1,228 @@
+"""``Step``: what workflow code is given to ask for things. It asks; ``commands`` records, and the host carries out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
+from uuid import UUID
+
+from actors.errors import CallNotAllowed, InvalidArguments
+from actors.options import check_name, duration_ms, time_ms
+from actors.payload import NotEncodable, ValueCodec, pack
+from actors.workflow.frames import author_site
+from actors.workflow.log import make_log
+from actors.workflow.loop import timer_command
+from actors.workflow.tasks import EventFuture, StepFuture
+from kernel import Command
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.definitions import Action, Definition, Mutation, Query, StepDefinition, Workflow
+    from actors.options import Duration
+    from actors.workflow.commands import Commands
+    from actors.workflow.loop import WorkflowLoop
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ANYTHING: Final = ValueCodec(Any)
+
+
+class Surroundings:
+    """What an instance's ``Step`` and its copies share: made when first asked for."""
+
+    __slots__ = ("generation", "log", "random", "uuids")
+
+    def __init__(self) -> None:
+        self.generation = ""
+        """Id of the event that began the instance: seeds what is random."""
+        self.log: FilteringBoundLogger | None = None
+        self.random: Random | None = None
+        self.uuids: Random | None = None
+
+
+class Step:
+    """The first argument of every workflow function. Made by the replay core, one for an instance."""
+
+    __slots__ = ("_commands", "_loop", "_options", "_surroundings")
+
+    def __init__(
+        self, loop: WorkflowLoop, surroundings: Surroundings, options: tuple[tuple[str, object], ...] = ()
+    ) -> None:
+        self._loop = loop
+        self._commands: Commands = loop.commands
+        self._surroundings = surroundings
+        self._options = options
+
+    # ---------------------------------------------------------------------------------------------------- steps
+
+    def run_query(self, query: Query[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
+        """Ask for a query; the future brings its value or raises StepFailed.
+
+        Raises InvalidArguments here, before anything is asked for.
+        """
+        return self._run("query", query, args, kwargs)
+
+    def run_mutation(self, mutation: Mutation[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
+        """Ask for a mutation, whose writes happen exactly once; the future brings its value or raises StepFailed.
+
+        Raises InvalidArguments here, before anything is asked for.
+        """
+        return self._run("mutation", mutation, args, kwargs)
+
+    def run_action(self, action: Action[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
+        """Ask for an action; the future brings its value or raises StepFailed.
+
+        Raises InvalidArguments here, before anything is asked for.
+        """
+        return self._run("action", action, args, kwargs)
+
+    def run_workflow(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
+        """Start a child workflow; the future brings its result or raises WorkflowFailed.
+
+        Raises InvalidArguments here, before anything is asked for.
+        """
+        if getattr(workflow, "kind", None) != "workflow":
+            _refuse_kind("workflow", workflow)
+        commands = self._commands
+        name, arguments, options = workflow.name, workflow.encode_arguments(args, kwargs), workflow.options
+        due_ms = options.due_ms(commands.now_ms)
+        command = Command("child", name, name, arguments, b"", commands.at, "", due_ms, options.timeout_ms)
+        return self._ask(command, workflow)
+
+    def _run(
+        self, kind: str, definition: StepDefinition[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> StepFuture[R]:
+        if getattr(definition, "kind", None) != kind:
+            _refuse_kind(kind, definition)
+        if self._options:
+            definition = cast("Any", definition).with_options(**dict(self._options))
+        commands = self._commands
+        return self._ask(definition.command(args, kwargs, at=commands.at, now_ms=commands.now_ms), definition)
+
+    def _ask(self, command: Command, definition: Definition[..., R] | None) -> StepFuture[R]:
+        commands = self._commands
+        future: StepFuture[R] = StepFuture(loop=self._loop)
+        future.number = self._loop.next_number()
+        future._commands = commands  # noqa: SLF001 - a constructor in Python would cost more than all this
+        future.definition = definition
+        future.seq = commands.ask(command, future, definition)
+        return future
+
+    def with_options(self, **options: object) -> Step:
+        """Return a copy; what is run through it has these options. Further calls add to them, the later one wins."""
+        return Step(self._loop, self._surroundings, tuple({**dict(self._options), **options}.items()))
+
+    # ------------------------------------------------------------------------------------------- time and events
+
+    def sleep(self, duration: Duration) -> StepFuture[None]:
+        """Sleep durably for a timedelta or seconds; not positive: until other tasks have had their turn."""
+        length: object = duration.total_seconds() if isinstance(duration, timedelta) else duration
+        negative = isinstance(length, int | float) and length < 0
+        return self._sleep(0 if negative else duration_ms("duration", length))
+
+    def sleep_until(self, time: datetime) -> StepFuture[None]:
+        """Sleep durably until ``time``, an aware datetime."""
+        return self._sleep(time_ms("time", time) - self._commands.now_ms)
+
+    def _sleep(self, length_ms: int) -> StepFuture[None]:
+        if length_ms > 0:
+            return self._ask(timer_command(length_ms, self._commands), None)
+        future: StepFuture[None] = StepFuture(loop=self._loop)
+        future.number = self._loop.next_number()
+        future._commands = self._commands  # noqa: SLF001
+        future.seq = 0
+        self._loop.call_soon(future.fired)
+        return future
+
+    @overload
+    def await_event(self, name: str, type: None = None, *, timeout: Duration | None = None) -> StepFuture[Any]: ...
+    @overload
+    def await_event(self, name: str, type: type[T], *, timeout: Duration | None = None) -> StepFuture[T]: ...
+    def await_event(
+        self,
+        name: str,
+        type: Any = None,  # noqa: A002 - the word for it
+        *,
+        timeout: Duration | None = None,
+    ) -> StepFuture[Any]:
+        """Wait for an event of that name, sent earlier or later; the future brings its value as ``type``.
+
+        Each event is taken by one wait, the oldest. An event sent with an error raises it. After ``timeout`` (a
+        timedelta or seconds) the future raises TimeoutError, and the event is left to the next wait.
+        """
+        commands = self._commands
+        length_ms = None if timeout is None else duration_ms("timeout", timeout)
+        future: EventFuture[Any] = EventFuture(loop=self._loop)
+        future.number = self._loop.next_number()
+        future._commands = commands  # noqa: SLF001
+        future.name = check_name("name", name)
+        future.codec = _ANYTHING if type is None else ValueCodec(type)
+        future.timer = None
+        future.seq = commands.ask(Command("wait", name, name, at=commands.at), future)
+        if future.seq:
+            commands.wait(name, future.seq)
+        if length_ms is not None and not future.done():
+            future.timer = self._loop.timer(length_ms, future.expire, (length_ms,))
+        return future
+
+    def set_value(self, key: str, value: object) -> None:
+        """Publish ``value`` under ``key``, for ``handle.value(key)`` and watchers."""
+        commands = self._commands
+        try:
+            arguments = pack(value)
+        except NotEncodable as error:
+            raise InvalidArguments(f"step.set_value({key!r}, …): {error}") from None
+        commands.ask(Command("value", check_name("key", key), key, arguments, at=commands.at), None)
+
+    # ------------------------------------------------------------------------------ the same on every replay
+
+    def now(self) -> datetime:
+        """Return the recorded time of the latest event, in UTC."""
+        return _EPOCH + timedelta(milliseconds=self._commands.now_ms)
+
+    @property
+    def random(self) -> Random:
+        """Random numbers that are the same on every replay."""
+        surroundings = self._surroundings
+        if surroundings.random is None:
+            surroundings.random = self._seeded("random")
+        return surroundings.random
+
+    def uuid4(self) -> UUID:
+        """Return a random UUID that is the same on every replay."""
+        surroundings = self._surroundings
+        if surroundings.uuids is None:
+            surroundings.uuids = self._seeded("uuid4")
+        return UUID(int=surroundings.uuids.getrandbits(128), version=4)
+
+    def _seeded(self, purpose: str) -> Random:
+        return Random(f"{self._commands.workflow_id}|{self._surroundings.generation}|{purpose}")  # noqa: S311
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A structlog logger bound to the instance, silent on replay."""
+        surroundings = self._surroundings
+        if surroundings.log is None:
+            surroundings.log = make_log(self._commands)
+        return surroundings.log
+
+    @property
+    def workflow_id(self) -> str:
+        """The instance's id."""
+        return self._commands.workflow_id
+
+
+def _refuse_kind(kind: str, definition: object) -> None:
+    """Raise CallNotAllowed for what is not a definition of ``kind``, with the call to write instead."""
+    found = cast("str | None", getattr(definition, "kind", None))
+    name = getattr(definition, "name", None) or getattr(definition, "__qualname__", repr(definition))
+    if found is None:
+        advice = f"decorate it with @manager.{kind} first"
+    else:
+        advice = f"it is {'an' if found == 'action' else 'a'} {found}: write step.run_{found}({name}, …)"
+    raise CallNotAllowed(f"step.run_{kind}({name}, …) at {author_site()}: {advice}")

@@ -1,0 +1,139 @@
+"""The kernel's face: actors, events, decisions, and the transitions that keep them. Everything else in here is its own business.
+
+The kernel promises that an event is taken by its actor once, in a recorded order; that a decision is committed whole or
+not at all; that a decision made on an outdated past is refused; and that what was committed happens, whatever dies.
+"""
+
+from __future__ import annotations
+
+from kernel.decision import Command, CommandKind, Decision, End
+from kernel.embedded import EmbeddedServer
+from kernel.errors import (
+    EvictingServer,
+    FolderUnusable,
+    InvalidUrl,
+    KernelError,
+    Misconfigured,
+    NamespaceMismatch,
+    NoServerBinary,
+    ServerRefused,
+    ServerTooOld,
+    ServerUnreachable,
+)
+from kernel.event import ZERO, Event, EventKind, event_id, event_number
+from kernel.refusals import (
+    Busy,
+    Ended,
+    Gone,
+    Late,
+    NotFound,
+    NotOwner,
+    NotStopped,
+    Obsolete,
+    Refused,
+    Running,
+    SameCode,
+    StageLost,
+    StaleGeneration,
+    StaleTurn,
+)
+from kernel.store import Store
+from kernel.store import keys as keys
+from kernel.store.connect import connector
+from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
+from kernel.store.instances import Beginning, Created, read_created
+from kernel.store.journal import (
+    Outcome,
+    Record,
+    other_event,
+    outcome_event,
+    read_command,
+    read_outcome,
+    write_command,
+)
+from kernel.store.lanes import Connector
+from kernel.store.link import Lane, Words
+from kernel.store.outbox import Message, read_message
+from kernel.store.pulse import Pulse
+from kernel.store.reader import Entry, Reader
+from kernel.store.space import Space, draw_nonce
+from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
+from kernel.store.timers import Promoted, TimedOut
+from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Turned
+
+__all__ = [
+    "CHUNK",
+    "NOT_EAGER",
+    "ZERO",
+    "Advanced",
+    "Appended",
+    "Beginning",
+    "Begun",
+    "Busy",
+    "Command",
+    "CommandKind",
+    "Conflict",
+    "ConnectionLost",
+    "Connector",
+    "Created",
+    "Decision",
+    "Eager",
+    "EmbeddedServer",
+    "End",
+    "Ended",
+    "Entry",
+    "Exclusive",
+    "Event",
+    "EventKind",
+    "EvictingServer",
+    "Fetched",
+    "FolderUnusable",
+    "Gone",
+    "Held",
+    "History",
+    "InvalidUrl",
+    "KernelError",
+    "Lane",
+    "Late",
+    "Message",
+    "Misconfigured",
+    "NamespaceMismatch",
+    "NoServerBinary",
+    "NotFound",
+    "NotOwner",
+    "NotStopped",
+    "Obsolete",
+    "Outcome",
+    "Promoted",
+    "Pulse",
+    "Queued",
+    "Reader",
+    "Record",
+    "Refused",
+    "Running",
+    "SameCode",
+    "ServerRefused",
+    "ServerTooOld",
+    "ServerUnreachable",
+    "Space",
+    "StageLost",
+    "StaleGeneration",
+    "StaleTurn",
+    "Store",
+    "TimedOut",
+    "Turned",
+    "Words",
+    "connector",
+    "draw_nonce",
+    "event_id",
+    "event_number",
+    "keys",
+    "other_event",
+    "outcome_event",
+    "read_command",
+    "read_created",
+    "read_message",
+    "read_outcome",
+    "read_queued",
+    "write_command",
+]

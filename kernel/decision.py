@@ -1,0 +1,52 @@
+"""Decisions: all that one turn of an actor asks of the kernel. Values only; ``commit`` carries them out."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+CommandKind = Literal["step", "timer", "wait", "child", "value", "local"]
+"""``step`` runs on a worker; ``timer`` fires; ``wait`` is answered by an event that the actor itself matches;
+``child`` starts another actor; ``value`` publishes a value; ``local`` is recorded only (a patch marker)."""
+
+
+class Command(NamedTuple):
+    """One thing that an actor asks for. Its number (``seq``, from 1) is its place in the actor's commands."""
+
+    kind: CommandKind
+    target: str
+    """What runs: the registered name of a step or child; the event's name for a wait; empty for a timer."""
+    label: str
+    """What people call it: compared on replay, shown in listings. The target unless it was named."""
+    arguments: bytes = b""
+    """Canonically encoded arguments; compared on replay. A timer's length in ms, as decimal text."""
+    options: bytes = b""
+    """Encoded options that only the runner reads (retry policy, names); not compared."""
+    at: int = 0
+    """Number of the event whose feeding asked for it."""
+    queue: str = ""
+    """Steps: the queue whose workers may run it."""
+    due_ms: int = 0
+    """Absolute time, ms since the epoch, before which it is not started (a timer: when it fires). 0: at once."""
+    timeout_ms: int = 0
+    """Steps: how long one attempt may take. 0: no limit."""
+    at_most_once: bool = False
+    """Steps: started once and never again, even if its worker dies (its outcome is then unknown)."""
+
+
+class End(NamedTuple):
+    """The turn ended the actor."""
+
+    status: Literal["completed", "failed", "canceled", "continued"]
+    """``continued``: it begins again with new arguments; its journal is replaced."""
+    payload: bytes
+    """Encoded result or failure; of ``continued`` the new arguments."""
+
+
+class Decision(NamedTuple):
+    """What a turn decided, to be committed whole or not at all."""
+
+    commands: tuple[Command, ...]
+    """New commands, in the order asked for."""
+    canceled: tuple[int, ...]
+    """Numbers of commands, old or new, whose outcome is no longer wanted."""
+    end: End | None

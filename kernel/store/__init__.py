@@ -1,0 +1,38 @@
+"""The store: the only code that speaks Redis. ``Store`` is its face, one method a script, grouped by what they are about."""
+
+from __future__ import annotations
+
+from kernel.store.custody import Custody
+from kernel.store.exclusive import Exclusives
+from kernel.store.hearing import Hearing
+from kernel.store.instances import Instances
+from kernel.store.outbox import Outbox
+from kernel.store.space import Space
+from kernel.store.steps import Steps
+from kernel.store.timers import Timers
+from kernel.store.turns import Turns
+
+
+class Store:
+    """Every transition of one namespace."""
+
+    def __init__(self, space: Space) -> None:
+        """Work in a space, opened or to be opened."""
+        self.space = space
+        self.instances = Instances(space)
+        self.turns = Turns(space)
+        self.steps = Steps(space)
+        self.timers = Timers(space)
+        self.custody = Custody(space)
+        self.outbox = Outbox(space)
+        self.exclusives = Exclusives(space)
+        self.hearing = Hearing(space)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.hearing.close()
+        await self.exclusives.close()
+        await self.space.close()
+
+
+__all__ = ["Store"]

@@ -1,0 +1,222 @@
+"""Audit: checks on a snapshot what must always hold between the keys of a namespace, and says in words what does not.
+
+The invariants (docs/protocol): I1 an outcome is recorded once and closes its command; I2 what lives has something pending,
+in exactly the place that its open table names; I5 of what has ended nothing is left but what is being cleared up; I6
+``held`` and the open tables agree. On a namespace in use two audits must agree before a finding counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from kernel.event import event_number
+from kernel.store.journal import other_event, outcome_event
+from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys, read_partition
+from kernel.store.space import Space
+from kernel.store.turns import LIVE
+
+TURNING: Final = frozenset({"running", "canceling"})
+ENDED: Final = frozenset({"completed", "failed", "canceled"})
+_WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait"})
+
+
+async def audit(space: Space) -> list[str]:
+    """Return every violation in a namespace as a sentence; empty if all is well."""
+    return [text for tag in space.keys.tags for text in violations(await read_partition(space, tag))]
+
+
+def violations(found: PartitionKeys) -> list[str]:
+    """Return every violation in a partition as a sentence."""
+    texts = list(_places(found))
+    for actor in found.actors.values():
+        texts += (f"{actor.address}: {text}" for text in _actor(found, actor))
+    return texts
+
+
+def _actor(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+    status = actor.record.get("status")
+    if status in LIVE:
+        yield from _indexed(found, actor)
+        yield from _journal(actor)
+        yield from _pending(found, actor)
+        yield from _open(found, actor)
+    elif status in ENDED:
+        yield from _indexed(found, actor)
+        yield from _journal(actor)
+        yield from _ended(found, actor)
+    else:
+        if actor.parts != {"record"}:
+            yield f"I5: deleted, but these are left: {sorted(actor.parts)}"
+        if status == "gone" and not actor.expires:
+            yield "I5: its tombstone never expires"
+    if status in LIVE | ENDED:
+        posted = sum(fields["from"] == actor.address for fields in found.streams.get("outbox", {}).values())
+        if posted != int(actor.record.get("undelivered", "0")):
+            yield f"{posted} messages in the outbox, {actor.record.get('undelivered', '0')} counted"
+
+
+def _indexed(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+    mine = f"{actor.record['name']}:{actor.record['status']}"
+    places = {key for key, members in found.indexes.items() if actor.address in members}
+    if places != {mine}:
+        yield f"I2: is in the indexes {sorted(places)}, not in {mine} alone"
+
+
+def _behind(actor: ActorKeys) -> bool:
+    record = actor.record
+    return record["appended"] != record["consumed"] or int(record["emitted"]) < int(record["commands"])
+
+
+def _pending(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+    """I2: whoever lives has something pending."""
+    record = actor.record
+    status, ready, generation = record["status"], record.get("ready", ""), record["generation"]
+    if ready and found.streams.get("ready", {}).get(ready, {}).get("a") != actor.address:
+        yield f"I2: its ready entry {ready} is not in the stream"
+    delayed = {Member.of(m) for m in found.sets["delayed"]}
+    if status == "scheduled":
+        if Member("start", generation, 0, 0, "", actor.address) not in delayed:
+            yield "I2: is scheduled, but nothing will start it"
+    elif status == "stopped":
+        if ready:
+            yield "I2: is stopped and ready"
+    elif _behind(actor):
+        if not ready and Member("ready", generation, 0, 0, "", actor.address) not in delayed:
+            yield "I2: has something to do, but is not ready"
+    elif ready:
+        yield "I2: has nothing to do, but is ready"
+    elif not actor.open:
+        yield "I2: has nothing pending at all"
+    if actor.mailbox and actor.mailbox[-1] != record["appended"]:
+        yield f"I2: its mailbox ends at {actor.mailbox[-1]}, not at {record['appended']}"
+
+
+def _journal(actor: ActorKeys) -> Iterator[str]:
+    """I1, I2, I7: one event a number, each command that was carried out is open or settled."""
+    record, journal = actor.record, actor.journal
+    events = [outcome_event(int(f[1:]), v) for f, v in journal.items() if f[0] == "r" and f != "result"]
+    events += [other_event(v) for f, v in journal.items() if f[0] == "e"]
+    for number, times in Counter(event.number for event in events).items():
+        if times > 1:
+            yield f"I7: {times} events have the number {number}"
+    ids = {event.id for event in events}
+    if record["appended"] not in ids:
+        yield f"I2: its last event {record['appended']} is not in the journal"
+    if any(event.number > event_number(record["appended"]) for event in events):
+        yield "I7: the journal has events beyond the last one"
+    kept, rewound = int(record.get("kept", "0").rstrip("*")), record.get("kept", "").endswith("*")
+    for seq in range(1, int(record["commands"]) + 1):
+        yield from _command(actor, seq, kept=kept, rewound=rewound)
+    if record["status"] in ENDED and "result" not in journal:
+        yield "has ended without a result"
+
+
+def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool) -> Iterator[str]:
+    journal = actor.journal
+    command = journal.get(f"c{seq}")
+    if command is None:
+        yield f"I2: command {seq} is not in the journal"
+        return
+    is_open, answered, closed = seq in actor.open, f"r{seq}" in journal, f"x{seq}" in journal
+    if is_open + answered + closed > 1:
+        yield f"I1: command {seq} is open and settled at once, or settled twice"
+    kind, flags = command.split(b"|", 1)[0].decode(), command.split(b"|")[6]
+    is_void = b"v" in flags and seq > kept
+    done = not (is_open or answered or closed or is_void or rewound)
+    emitted = seq <= int(actor.record["emitted"]) and actor.record["status"] in LIVE
+    if done and emitted and kind in _WITH_OUTCOME:
+        yield f"I2: command {seq} ({kind}) was carried out, but is neither open nor settled"
+
+
+def _open(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+    """I2, I6: every open command is in the place that it names."""
+    for seq, command in actor.open.items():
+        if seq > int(actor.record["emitted"]):
+            yield f"I2: command {seq} is open, but was not carried out"
+        if not _placed(found, actor, seq, command):
+            yield f"{'I6' if command.place.startswith('held') else 'I2'}: command {seq} is not at {command.place}"
+        if bool(command.worker) != command.place.startswith("held"):
+            yield f"I6: command {seq} at {command.place} is owned by {command.worker!r}"
+
+
+def _placed(found: PartitionKeys, actor: ActorKeys, seq: int, command: OpenCommand) -> bool:
+    place, generation = command.place, actor.record["generation"]
+    if place in {"wait", "sent"}:
+        return True
+    if place.startswith("q:"):
+        queue, _, entry = place[2:].partition(":")
+        fields = found.streams.get(f"q:{queue}", {}).get(entry, {})
+        wanted = {"a": actor.address, "g": generation, "s": str(seq), "n": str(command.attempt)}
+        return wanted.items() <= fields.items()
+    if place.startswith("outbox:"):
+        fields = found.streams.get("outbox", {}).get(place.removeprefix("outbox:"), {})
+        return fields.get("from") == actor.address and fields.get("s") == str(seq)
+    members = _members(command, generation, seq, actor.address)
+    return all(_member_text(member) in found.sets[name] for name, member in members)
+
+
+def _members(command: OpenCommand, generation: str, seq: int, address: str) -> list[tuple[str, Member]]:
+    """Return the members of sorted sets that an open command must have."""
+    token, attempt = command.token, command.attempt
+    name, _, what = command.place.partition(":")
+    if name == "held":
+        held = ("held", Member(command.worker, generation, seq, attempt, token, address))
+        timed = ("delayed", Member("timeout", generation, seq, attempt, token, address))
+        return [held, timed] if what == "timed" else [held]
+    return [(name, Member(what or "retry", generation, seq, attempt, "", address))]
+
+
+def _member_text(member: Member) -> str:
+    return f"{member.what}|{member.generation}|{member.seq:06d}|{member.attempt}|{member.token}|{member.address}"
+
+
+def _ended(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+    """I5: of an ended actor only record, journal, values and undelivered messages are left."""
+    left = actor.parts & {"staged", "events"}
+    if left:
+        yield f"I5: has ended, but these are left: {sorted(left)}"
+    if actor.record.get("ready"):
+        yield "I5: has ended and is ready"
+    sweeping = Member("sweep", actor.record["generation"], 0, 0, "", actor.address)
+    if actor.open and _member_text(sweeping) not in found.sets["delayed"]:
+        yield "I5: has ended, and nothing clears up its open commands"
+
+
+def _places(found: PartitionKeys) -> Iterator[str]:
+    """I2, I5, I6, seen from the places: whatever lies in one is named by an actor."""
+    wanted: set[tuple[str, str]] = set()
+    for actor in found.actors.values():
+        if actor.record.get("status") in LIVE | ENDED:
+            wanted |= set(_named(actor))
+    for name, entries in found.streams.items():
+        if name != "outbox":
+            yield from (f"I5: {name} {entry} is nobody's" for entry in entries if (name, entry) not in wanted)
+        yield from (f"I5: {name} {entry} is pending, but deleted" for entry in found.pending[name] if entry not in entries)
+    for name, members in found.sets.items():
+        yield from (f"I6: {name} {member} is nobody's" for member in members if (name, member) not in wanted)
+    for entry, fields in found.streams.get("outbox", {}).items():
+        status = found.actors[fields["from"]].record.get("status") if fields["from"] in found.actors else None
+        if status not in LIVE | ENDED:
+            yield f"I5: outbox {entry} is of {fields['from']}, which is gone"
+
+
+def _named(actor: ActorKeys) -> Iterator[tuple[str, str]]:
+    """Yield every (place, entry or member) that an actor may have."""
+    record, address, generation = actor.record, actor.address, actor.record["generation"]
+    if record.get("ready"):
+        yield "ready", record["ready"]
+    whats = {"start", "deadline"} if record["status"] == "scheduled" else {"ready", "deadline"}
+    if record["status"] in ENDED:
+        whats = {"sweep"} if actor.open or "doomed" in record else set()
+        yield "expiry", address
+    for what in whats:
+        yield "delayed", _member_text(Member(what, generation, 0, 0, "", address))
+    for seq, command in actor.open.items():
+        if command.place.startswith("q:"):
+            queue, _, entry = command.place[2:].partition(":")
+            yield f"q:{queue}", entry
+        elif ":" in command.place or command.place in {"held", "retries"}:
+            for name, member in _members(command, generation, seq, address):
+                yield name, _member_text(member)

@@ -1,0 +1,143 @@
+"""Custody: which workers live, and taking over what a dead one held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from kernel.errors import ServerRefused
+from kernel.store import keys
+from kernel.store.reader import Entry, Reader, found_group
+from kernel.store.space import Space, draw_nonce
+from kernel.store.steps import read_queued
+
+TAKE_MAX: Final = 100
+"""Entries or members that one call takes over at most."""
+NONCE_BASE_DIGITS: Final = 15
+
+
+class Heartbeat(NamedTuple):
+    """A worker and the value of its last heartbeat."""
+
+    worker: str
+    value: str
+
+
+def nonce_base() -> str:
+    """Draw fifteen digits; a script appends three of its own, so that each event gets another nonce."""
+    return str(10**14 + draw_nonce() % (9 * 10**14))
+
+
+class Custody:
+    """Transitions of workers' lives."""
+
+    def __init__(self, space: Space) -> None:
+        """Work in one namespace."""
+        self._space = space
+
+    async def register(self, worker: str, about: str) -> None:
+        """Let a new incarnation appear among the living."""
+        await self._space.call("register", self._space.keys.workers, worker, about)
+
+    async def found(self, streams: Sequence[tuple[str, str]]) -> None:
+        """Make the streams and groups that a worker reads, so that no read meets a missing one."""
+        await asyncio.gather(*(found_group(self._space, stream, group) for stream, group in streams))
+
+    async def give_back(self, tag: str, worker: str, queues: Sequence[str]) -> None:
+        """Put step and ready entries that a leaving worker had read and not begun at the ends of their streams."""
+        streams = [(keys.shared(tag, "ready"), keys.DISPATCHERS)]
+        streams += [(keys.queue(tag, queue), keys.WORKERS) for queue in queues]
+        for stream, group in streams:
+            reader = Reader(self._space, group=group, consumer=worker, streams=(stream,))
+            for entry in await reader.pending():
+                await self._give_back(tag, stream, entry)
+
+    async def _give_back(self, tag: str, stream: str, entry: Entry) -> None:
+        if not entry.fields:
+            await self._space.send(stream, "XACK", stream, keys.DISPATCHERS, entry.id)
+            return
+        name = stream.removeprefix(f"{tag}:")
+        if name == "ready":
+            address = entry.fields[1].decode()
+            await self._space.call("postpone", tag, self._space.clock, address, entry.id, 0)
+            return
+        queued = read_queued(tag, name.removeprefix("q:"), entry.id, entry.fields)
+        held = (queued.address, queued.generation, queued.seq, queued.attempt, "", "")
+        await self._space.call("release", tag, self._space.clock, *held, queued.queue, queued.entry, 0, 0, b"")
+
+    async def heartbeat(self, worker: str, value: int) -> bool:
+        """Beat; False: this incarnation was declared dead."""
+        return await self._space.call("heartbeat", self._space.keys.workers, worker, value) == b"OK"
+
+    async def fence(self, worker: str, seen: str) -> bool:
+        """Declare a worker dead if its value is still the one seen (empty: it says so itself)."""
+        return await self._space.call("fence", self._space.keys.workers, worker, seen) == b"FENCED"
+
+    async def living(self) -> list[Heartbeat]:
+        """List the workers that are registered, with their values."""
+        key = self._space.keys.workers
+        reply = await self._space.send(key, "ZRANGE", key, 0, -1, "WITHSCORES")
+        assert isinstance(reply, list)
+        return [Heartbeat(reply[i].decode(), reply[i + 1].decode()) for i in range(0, len(reply), 2)]
+
+    async def about(self) -> dict[str, str]:
+        """Return what each worker says of itself."""
+        key = self._space.keys.workers
+        reply = await self._space.send(key, "HGETALL", f"{key}:about")
+        assert isinstance(reply, list)
+        return {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
+
+    async def consumers(self, stream: str, group: str) -> list[str]:
+        """Return the names of a group's consumers; none if there is no such group."""
+        try:
+            reply = await self._space.send(stream, "XINFO", "CONSUMERS", stream, group)
+        except ServerRefused as error:
+            if "no such key" in error.error.lower() or "NOGROUP" in error.error:
+                return []
+            raise
+        assert isinstance(reply, list)
+        return [dict(zip(item[::2], item[1::2], strict=True))[b"name"].decode() for item in reply]
+
+    async def holders(self, tag: str) -> set[str]:
+        """Return the workers that hold something in a partition, by skipping from one to the next."""
+        found: set[str] = set()
+        low = "-"
+        while True:
+            reply = await self._space.send(
+                tag, "ZRANGEBYLEX", keys.shared(tag, "held"), low, "+", "LIMIT", 0, 1
+            )
+            if not isinstance(reply, list) or not reply:
+                return found
+            worker = reply[0].decode().partition("|")[0]
+            found.add(worker)
+            low = f"({worker}}}"
+
+    async def claim(self, stream: str, group: str, *, dead: str, me: str) -> list[Entry]:
+        """Take over what a dead consumer had read from a stream; up to 100 entries a call."""
+        tag = stream[: stream.index("}") + 1] if "}" in stream else stream
+        reply = await self._space.call("claim", tag, stream, group, dead, me, TAKE_MAX)
+        assert isinstance(reply, list)
+        return [Entry(stream, entry[0], entry[1], int(entry[2])) for entry in reply]
+
+    async def forget(self, stream: str, group: str, consumer: str) -> bool:
+        """Delete a dead consumer on which nothing is pending."""
+        tag = stream[: stream.index("}") + 1] if "}" in stream else stream
+        return await self._space.call("forget", tag, stream, group, consumer) == 1
+
+    async def requeue(self, tag: str, dead: str, *, convict_at: int, unknown: bytes, died: bytes) -> int:
+        """Take what a dead worker had begun out of its hands; return how many commands, up to 100 a call."""
+        reply = await self._space.call(
+            "requeue", tag, self._space.clock, dead, nonce_base(), TAKE_MAX, convict_at, unknown, died
+        )
+        assert isinstance(reply, int)
+        return reply
+
+    async def take_all(self, dead: str, *, convict_at: int, unknown: bytes, died: bytes) -> int:
+        """Requeue until nothing is left in any partition."""
+        total = 0
+        for tag in self._space.keys.tags:
+            while taken := await self.requeue(tag, dead, convict_at=convict_at, unknown=unknown, died=died):
+                total += taken
+                await asyncio.sleep(0)
+        return total

@@ -1,0 +1,140 @@
+"""Hearing: one subscription of this process, shared by all who want to know when something changes.
+
+A message is a hint; who hears it reads the record. After each (re)connection everybody is rung, since messages may have
+been missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from kernel.store.link import BACKOFF_S_MAX, LOST
+
+if TYPE_CHECKING:
+    from redis.asyncio.client import PubSub
+
+    from kernel.store.space import Space
+
+log = structlog.get_logger(__name__)
+
+MESSAGES_MAX: Final = 10_000
+"""Messages kept for a listener that is slow; older ones are dropped, they are hints."""
+
+
+class Ear:
+    """One listener."""
+
+    def __init__(self) -> None:
+        """Nothing is heard yet."""
+        self._rung = asyncio.Event()
+        self.messages: deque[str] | None = None
+        """What was said, for who wants to know; None for who only wants to know that."""
+
+    def ring(self) -> None:
+        """Something changed, or may have."""
+        self._rung.set()
+
+    async def heard(self) -> None:
+        """Wait until something was heard since the last call returned."""
+        await self._rung.wait()
+        self._rung.clear()
+
+
+class Hearing:
+    """Channels of one namespace, over one connection that is made when the first listener comes."""
+
+    def __init__(self, space: Space) -> None:
+        """Connect later."""
+        self._space = space
+        self._ears: dict[str, set[Ear]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._pubsub: PubSub | None = None
+        self._changed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def listen(self, *channels: str) -> AsyncIterator[Ear]:
+        """Listen to channels; the ear is rung as soon as the subscription stands, and then at every message."""
+        ear = Ear()
+        for channel in channels:
+            self._ears.setdefault(channel, set()).add(ear)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._hear(), name="hearing")
+        self._changed.set()
+        try:
+            yield ear
+        finally:
+            for channel in channels:
+                ears = self._ears.get(channel, set())
+                ears.discard(ear)
+                if not ears:
+                    self._ears.pop(channel, None)
+            self._changed.set()
+
+    async def messages(self, *channels: str) -> AsyncIterator[str]:
+        """Yield what is said on the channels. Said while nobody is connected, it is lost."""
+        async with self.listen(*channels) as ear:
+            ear.messages = deque(maxlen=MESSAGES_MAX)
+            while True:
+                await ear.heard()
+                while ear.messages:
+                    yield ear.messages.popleft()
+
+    async def close(self) -> None:
+        """End the subscription."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _hear(self) -> None:
+        while True:
+            pubsub = self._space.connector.client(self._space.keys.tags[0]).pubsub()
+            subscriber = asyncio.get_running_loop().create_task(self._subscribe(pubsub))
+            try:
+                while True:
+                    if not pubsub.subscribed:
+                        await self._changed.wait()
+                        await asyncio.sleep(0)
+                        continue
+                    message = await pubsub.get_message(timeout=5.0)
+                    if message is not None:
+                        said = message["data"] if message["type"] == "message" else None
+                        self._ring(message["channel"].decode(), said)
+            except (*LOST, RedisError) as error:
+                log.debug("subscription lost, making it anew", error=str(error))
+                await asyncio.sleep(BACKOFF_S_MAX / 5)
+            finally:
+                subscriber.cancel()
+                with contextlib.suppress(asyncio.CancelledError, *LOST, RedisError):
+                    await subscriber
+                with contextlib.suppress(*LOST, RedisError):
+                    await pubsub.aclose()
+
+    async def _subscribe(self, pubsub: PubSub) -> None:
+        """Keep the subscription as wide as there are listeners."""
+        known: set[str] = set()
+        while True:
+            wanted = set(self._ears)
+            with contextlib.suppress(*LOST, RedisError):
+                if new := wanted - known:
+                    await pubsub.subscribe(*new)
+                if old := known - wanted:
+                    await pubsub.unsubscribe(*old)
+                known = wanted
+            self._changed.clear()
+            if set(self._ears) == known:
+                await self._changed.wait()
+
+    def _ring(self, channel: str, said: bytes | None) -> None:
+        for ear in self._ears.get(channel, ()):
+            if said is not None and ear.messages is not None:
+                ear.messages.append(said.decode())
+            ear.ring()

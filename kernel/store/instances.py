@@ -1,0 +1,214 @@
+"""Instances: the beginning, the telling and the end of actors, and reading what is known of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple, Required, TypedDict, Unpack
+
+from kernel.refusals import accepted
+from kernel.store import keys
+from kernel.store.space import Space, draw_nonce
+
+
+class Created(NamedTuple):
+    """Answer to ``create``."""
+
+    new: bool
+    """False: an actor of this address was there already."""
+    generation: str
+
+
+class Beginning(TypedDict, total=False):
+    """Arguments of ``create``."""
+
+    name: Required[str]
+    arguments: Required[bytes]
+    message: str
+    start_at_ms: int
+    deadline_ms: int
+    retention_ms: int | None
+    timeout_ms: int
+    nonce: int
+    fields: Mapping[str, str | bytes] | None
+
+
+def read_created(reply: object) -> Created:
+    """Read the answer to ``ask_create``.
+
+    Raises:
+        Gone: it was begun by this message and deleted since.
+        Late: the deadline is over.
+    """
+    words = accepted(reply)
+    return Created(words[0] == b"CREATED", words[1].decode())
+
+
+class Instances:
+    """Transitions that begin, tell and end actors."""
+
+    def __init__(self, space: Space) -> None:
+        """Work in one namespace."""
+        self._space = space
+
+    def ask_create(
+        self,
+        address: str,
+        *,
+        name: str,
+        arguments: bytes,
+        message: str = "",
+        start_at_ms: int = 0,
+        deadline_ms: int = 0,
+        retention_ms: int | None = None,
+        timeout_ms: int = 0,
+        nonce: int | None = None,
+        fields: Mapping[str, str | bytes] | None = None,
+    ) -> asyncio.Future[object]:
+        """Ask to begin an actor; many may be asked for before the first is awaited. ``read_created`` reads the reply.
+
+        ``message``: what this start answers, for a repeated delivery. ``deadline_ms``: refuse later than that.
+        ``fields``: further fields of the record (parent, version, python, on_complete, tags).
+        """
+        extra: list[str | bytes] = []
+        for key, value in (fields or {}).items():
+            extra += (key, value)
+        return self._space.actor_call(
+            "create",
+            address,
+            self._space.clock,
+            address,
+            draw_nonce() if nonce is None else nonce,
+            name,
+            arguments,
+            message,
+            start_at_ms,
+            deadline_ms,
+            "" if retention_ms is None else retention_ms,
+            timeout_ms,
+            *extra,
+        )
+
+    async def create(self, address: str, **what: Unpack[Beginning]) -> Created:
+        """Begin an actor, or find that it is there. Arguments and errors as of ``ask_create`` and ``read_created``."""
+        return read_created(await self.ask_create(address, **what))
+
+    async def append(
+        self,
+        address: str,
+        *,
+        kind: str,
+        name: str,
+        payload: bytes,
+        generation: str = "",
+        dedupe: str = "",
+        nonce: int | None = None,
+    ) -> str:
+        """Tell an actor a fact; return the event's id (that of the first telling, if ``dedupe`` was told before).
+
+        Without ``dedupe`` the nonce stands for it, so that a repeated call tells it once.
+
+        Raises:
+            NotFound, Gone, Ended, StaleGeneration: nobody will take it.
+        """
+        nonce = draw_nonce() if nonce is None else nonce
+        reply = await self._space.actor_call(
+            "append",
+            address,
+            self._space.clock,
+            address,
+            generation,
+            nonce,
+            kind,
+            name,
+            payload,
+            dedupe or f"={nonce}",
+        )
+        return accepted(reply)[1].decode()
+
+    async def cancel(self, address: str, *, payload: bytes, tombstone_for: str = "") -> None:
+        """End an actor at once.
+
+        ``tombstone_for``: the message id of a start that may still be on its way; an unknown actor then gets a tombstone,
+        and one that was started by another message is let live.
+
+        Raises:
+            NotFound, Gone, Ended: there is nothing to end.
+            NotOwner: somebody else started it.
+        """
+        reply = await self._space.actor_call(
+            "cancel", address, self._space.clock, address, payload, 1 if tombstone_for else 0, tombstone_for
+        )
+        accepted(reply)
+
+    async def cleanup(self, address: str, *, only_if_due: bool = False, message: str = "") -> bool:
+        """Delete an ended actor; False: it goes as soon as its last messages are delivered.
+
+        ``message``: only if it was started by this one.
+
+        Raises:
+            NotFound, Gone, Running, NotOwner: there is nothing that may be deleted.
+        """
+        reply = await self._space.actor_call("cleanup", address, self._space.clock, address, int(only_if_due), message)
+        return accepted(reply)[0] == b"DELETED"
+
+    async def resume(self, address: str, *, fingerprint: str = "") -> None:
+        """Let a stopped actor try again; with a fingerprint only if it differs from the one that stopped it."""
+        accepted(await self._space.actor_call("resume", address, address, fingerprint))
+
+    async def record(self, address: str) -> dict[str, bytes]:
+        """Return all fields of an actor's record; empty if there is none."""
+        tag = self._space.keys.tag_of(address)
+        return _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address)))
+
+    async def read(self, address: str, part: str) -> dict[str, bytes]:
+        """Return one of an actor's hashes whole: ``journal``, ``open`` or ``values``. For people, not for turns."""
+        tag = self._space.keys.tag_of(address)
+        return _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address, part)))
+
+    async def field(self, address: str, part: str, name: str) -> bytes | None:
+        """Return one field of one of an actor's hashes (``part`` empty: the record)."""
+        tag = self._space.keys.tag_of(address)
+        reply = await self._space.send(tag, "HGET", keys.actor(tag, address, part), name)
+        return reply if isinstance(reply, bytes) else None
+
+    async def result(self, address: str) -> bytes | None:
+        """Return the journal's result field: ``status|ms``, a line break, the payload; None if there is none."""
+        tag = self._space.keys.tag_of(address)
+        reply = await self._space.send(tag, "HGET", keys.actor(tag, address, "journal"), "result")
+        return reply if isinstance(reply, bytes) else None
+
+    async def names(self) -> set[str]:
+        """Return the names of all workflows ever started here."""
+        found: set[str] = set()
+        for tag in self._space.keys.tags:
+            reply = await self._space.send(tag, "SMEMBERS", keys.shared(tag, "names"))
+            assert isinstance(reply, list)
+            found.update(name.decode() for name in reply)
+        return found
+
+    async def expired(self, tag: str, *, now_ms: int, count: int = 100) -> list[str]:
+        """Return addresses of ended actors whose retention is over."""
+        reply = await self._space.send(
+            tag, "ZRANGEBYSCORE", keys.shared(tag, "expiry"), "-inf", now_ms, "LIMIT", 0, count
+        )
+        assert isinstance(reply, list)
+        return [address.decode() for address in reply]
+
+    async def page(
+        self, tag: str, *, name: str, status: str, before: str, after: str, count: int, newest_first: bool
+    ) -> list[tuple[str, int]]:
+        """Return (address, created ms) of one index, by creation; ``before`` and ``after`` are Redis score bounds."""
+        index = keys.index(tag, name, status)
+        if newest_first:
+            words = ("ZREVRANGEBYSCORE", index, before, after, "WITHSCORES", "LIMIT", 0, count)
+        else:
+            words = ("ZRANGEBYSCORE", index, after, before, "WITHSCORES", "LIMIT", 0, count)
+        reply = await self._space.send(tag, *words)
+        assert isinstance(reply, list)
+        return [(reply[i].decode(), int(float(reply[i + 1]))) for i in range(0, len(reply), 2)]
+
+
+def _pairs(reply: object) -> dict[str, bytes]:
+    assert isinstance(reply, list)
+    return {reply[i].decode(): reply[i + 1] for i in range(0, len(reply), 2)}

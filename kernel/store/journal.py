@@ -1,0 +1,133 @@
+"""Journal: how commands, outcomes and events stand in an actor's hash, and how they are read back. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, cast
+
+from kernel.decision import Command, CommandKind
+from kernel.event import Event, EventKind
+
+
+RECORD_FIELDS: Final = 13
+"""How many fields of a record ``fetch`` answers with."""
+
+
+class Record(NamedTuple):
+    """What transitions know of an actor; see ``lua/fetch.lua``."""
+
+    status: str
+    generation: str
+    consumed: str
+    appended: str
+    commands: int
+    emitted: int
+    ready: str
+    name: str
+    version: str
+    python: str
+    parent: str
+    kept: int
+    """After a restart: commands up to this number may have kept their outcome; else 0."""
+    first: int = 1
+    """Number of the journal's first event; more than 1 after continue_as_new."""
+
+
+def read_record(reply: list[bytes]) -> Record:
+    """Read the fields that follow the word RECORD."""
+    text = [field.decode() for field in reply[1 : 1 + RECORD_FIELDS]]
+    return Record(
+        status=text[0],
+        generation=text[1],
+        consumed=text[2],
+        appended=text[3],
+        commands=int(text[4]),
+        emitted=int(text[5]),
+        ready=text[6],
+        name=text[7],
+        version=text[8],
+        python=text[9],
+        parent=text[10],
+        kept=int(text[11]),
+        first=int(text[12]),
+    )
+
+
+def write_command(command: Command, *, token: str, void: bool) -> bytes:
+    """Return a command's journal field.
+
+    The first line is text for scripts: ``kind|at|token|queue|due ms|timeout ms|flags|target|label``, flags ``o`` at most
+    once, ``d`` detached, ``v`` void (asked for and taken back in one turn). Then the length of the arguments in
+    decimal, a line break, the arguments, the options.
+    """
+    flags = ("o" if command.at_most_once else "") + ("v" if void else "")
+    label = "" if command.label == command.target else command.label
+    head = (
+        f"{command.kind}|{command.at}|{token}|{command.queue}|{command.due_ms}|{command.timeout_ms}|{flags}|"
+        f"{command.target}|{label}\n"
+    )
+    if command.kind == "value":
+        return head.encode() + command.arguments
+    return b"%s%d\n%s%s" % (head.encode(), len(command.arguments), command.arguments, command.options)
+
+
+def read_command(field: bytes) -> Command:
+    """Return the command in a journal field."""
+    head, _, rest = field.partition(b"\n")
+    kind, at, _token, queue, due, timeout, flags, target, label = head.decode().split("|", 8)
+    if kind == "value":
+        arguments, options = rest, b""
+    else:
+        length, _, body = rest.partition(b"\n")
+        arguments, options = body[: int(length)], body[int(length) :]
+    return Command(
+        kind=cast("CommandKind", kind),
+        target=target,
+        label=label or target,
+        arguments=arguments,
+        options=options,
+        at=int(at),
+        queue=queue,
+        due_ms=int(due),
+        timeout_ms=int(timeout),
+        at_most_once="o" in flags,
+    )
+
+
+class Outcome(NamedTuple):
+    """A step's outcome as recorded."""
+
+    event: str
+    at_ms: int
+    status: str
+    attempt: int
+    begun_ms: int
+    """0: it never began (a timer, a canceled step)."""
+    worker: str
+    payload: bytes
+
+
+def read_outcome(field: bytes) -> Outcome:
+    """Return the outcome in a journal field ``r<seq>``."""
+    head, _, payload = field.partition(b"\n")
+    event, at, status, attempt, begun, worker = head.decode().split("|")
+    return Outcome(event, int(at), status, int(attempt), int(begun or 0), worker, payload)
+
+
+def outcome_event(seq: int, field: bytes) -> Event:
+    """Return the event that an outcome field is."""
+    head, _, payload = field.partition(b"\n")
+    event, at, status, _ = head.decode().split("|", 3)
+    return Event(event, "outcome", int(at), seq, status, "", payload)
+
+
+def other_event(field: bytes) -> Event:
+    """Return the event in a journal field ``e<n>``."""
+    head, _, payload = field.partition(b"\n")
+    event, kind, at, name = head.decode().split("|", 3)
+    return Event(event, cast("EventKind", kind), int(at), 0, "", name, payload)
+
+
+def mailbox_event(value: bytes) -> Event:
+    """Return the event in one of ``fetch``'s values, ``<seq or nothing>|<journal field>``."""
+    seq, _, field = value.partition(b"|")
+    return outcome_event(int(seq), field) if seq else other_event(field)

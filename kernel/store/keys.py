@@ -1,0 +1,133 @@
+"""Keys: the only place where a key's name is made (scripts make theirs from the same tag, see ``lua/fragments/actor.lua``).
+
+With ``K = {namespace:partition}`` and ``<kind>/<id>`` the actor's address:
+
+=======================  ==========  =========================================================  =======================
+key                      type        holds                                                      deleted by
+=======================  ==========  =========================================================  =======================
+K:<kind>:<id>            hash        the actor's record (after cleanup a tombstone with a TTL)  cleanup
+K:<kind>.journal:<id>    hash        arguments, commands, outcomes, events                      cleanup
+K:<kind>.open:<id>       hash        commands asked for, without outcome                        their outcomes, the end
+K:<kind>.staged:<id>     hash        token and count of an undecided turn's chunks              commit, the end
+K:<kind>.events:<id>     stream      mailbox                                                    park, the end
+K:<kind>.values:<id>     hash        published values                                           cleanup
+K:ready                  stream      actors with unconsumed events                              never (emptied)
+K:q:<queue>              stream      step commands                                              never (emptied)
+K:outbox                 stream      messages to actors                                         never (emptied)
+K:held                   zset        begun and not completed, by worker                         emptied
+K:delayed, K:retries     zset        what is due later, by ms                                   emptied
+K:expiry                 zset        ended actors, by the ms at which retention ends            emptied
+K:index:<name>:<status>  zset        actors by creation time, ms                                emptied
+K:names                  set         names of workflows ever started here                       never
+K:meta                   hash        number of partitions, format, hash seed                    never
+K:dead                   stream      commands set aside for a person                            a person
+K:app:<name>             any         the application's own keys beside its instances            the application
+ns:workers               zset        heartbeats                                                 fence
+ns:workers:about         hash        what each worker says of itself                            fence
+ns:gateway, ns:dead      stream      messages published by any service; those not understood    gateway; a person
+=======================  ==========  =========================================================  =======================
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import crc_hqx
+from typing import Final
+
+DISPATCHERS: Final = "dispatchers"
+WORKERS: Final = "workers"
+COURIERS: Final = "couriers"
+GATEWAYS: Final = "gateways"
+
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ID_BYTES_MAX: Final = 200
+
+
+class Keys:
+    """The names of all keys of one namespace."""
+
+    def __init__(self, namespace: str, partitions: int) -> None:
+        """Prepare the tags of ``partitions`` partitions (1 to 4096)."""
+        self.namespace = namespace
+        self.partitions = partitions
+        self.tags = tuple(tag(namespace, p) for p in range(partitions))
+
+    def partition(self, address: str) -> int:
+        """Return the partition of an actor: ids that agree up to the first ``/`` share one."""
+        actor_id = address[address.index("/") + 1 :]
+        return crc_hqx(actor_id.partition("/")[0].encode(), 0) % self.partitions
+
+    def tag_of(self, address: str) -> str:
+        """Return the hash tag ``{ns:p}`` of an actor's partition."""
+        return self.tags[self.partition(address)] if self.partitions > 1 else self.tags[0]
+
+    @property
+    def workers(self) -> str:
+        """Heartbeats of workers."""
+        return f"{self.namespace}:workers"
+
+    @property
+    def gateway(self) -> str:
+        """Messages published by any service."""
+        return f"{self.namespace}:gateway"
+
+    @property
+    def dead(self) -> str:
+        """Messages that could not be understood."""
+        return f"{self.namespace}:dead"
+
+
+def tag(namespace: str, partition: int) -> str:
+    """Return the hash tag of a partition."""
+    return f"{{{namespace}:{partition}}}"
+
+
+def valid_namespace(namespace: str) -> bool:
+    """Tell whether a namespace's name can stand in keys."""
+    return _NAMESPACE.fullmatch(namespace) is not None
+
+
+def valid_queue(queue: str) -> bool:
+    """Tell whether a queue's name can stand in keys, places and script arguments."""
+    return _NAMESPACE.fullmatch(queue) is not None
+
+
+def valid_id(actor_id: str) -> bool:
+    """Tell whether an actor's id is 1 to 200 bytes of printable text."""
+    return 0 < len(actor_id.encode("utf-8", "replace")) <= ID_BYTES_MAX and actor_id.isprintable()
+
+
+def actor(tag: str, address: str, part: str = "") -> str:
+    """Return one of an actor's keys; ``part`` is empty for the record, else ``journal``, ``open``, ``values`` …."""
+    kind, _, actor_id = address.partition("/")
+    return f"{tag}:{kind}.{part}:{actor_id}" if part else f"{tag}:{kind}:{actor_id}"
+
+
+def shared(tag: str, name: str) -> str:
+    """Return a partition's key that all its actors share: ``ready``, ``held``, ``delayed``, ``outbox`` …."""
+    return f"{tag}:{name}"
+
+
+def queue(tag: str, name: str) -> str:
+    """Return the stream of a queue's step commands in a partition."""
+    return f"{tag}:q:{name}"
+
+
+def index(tag: str, name: str, status: str) -> str:
+    """Return the index of a workflow's instances in one status."""
+    return f"{tag}:index:{name}:{status}"
+
+
+def changed(tag: str, address: str) -> str:
+    """Return the channel on which an actor's changes are announced."""
+    return f"{tag}:changed:{address}"
+
+
+def ended(tag: str, address: str) -> str:
+    """Return the channel on which an actor's end is announced."""
+    return f"{tag}:ended:{address}"
+
+
+def due(tag: str) -> str:
+    """Return the channel on which an earlier due time is announced."""
+    return f"{tag}:due"

@@ -1,0 +1,225 @@
+"""Lanes: single connections to a Redis node, and where they come from. What is sent over them is others' business."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.sentinel import Sentinel
+from redis.cluster import RedisCluster as BlockingCluster
+from redis.exceptions import ResponseError
+from redis.sentinel import Sentinel as BlockingSentinel
+
+from kernel.store.link import Lane, Words
+
+REPLY_S_MAX: Final = 5.0
+"""A server that owes a reply for longer is taken for lost; the connection is made anew."""
+CONNECT_S_MAX: Final = 5.0
+_SETTINGS: Final[dict[str, Any]] = {
+    "protocol": 2,
+    "decode_responses": False,
+    "socket_connect_timeout": CONNECT_S_MAX,
+    "socket_timeout": None,
+    "driver_info": None,
+}
+
+
+class RedisLane:
+    """A connection of redis-py, used as one pipeline at a time."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        """Take over a connection that nobody else uses."""
+        self._connection = connection
+
+    async def send(self, commands: Sequence[Words], *, reply_s: float = REPLY_S_MAX) -> list[object]:
+        """Send commands as one pipeline; error replies are values. ``reply_s``: how long all replies may take."""
+        connection = self._connection
+        replies: list[object] = []
+        async with asyncio.timeout(reply_s):
+            await connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response(disable_decoding=True, timeout=math.inf))
+                except ResponseError as error:
+                    replies.append(error)
+        return replies
+
+    async def close(self) -> None:
+        """Close the socket without waiting for the other side."""
+        await self._connection.disconnect(nowait=True)
+
+
+class Connector(ABC):
+    """Where connections come from: one server, a Sentinel's primary, the nodes of a Cluster, or memory."""
+
+    url: str
+    is_cluster = False
+    is_memory = False
+
+    @abstractmethod
+    async def open(self, tag: str) -> Lane:
+        """Open a new connection to the node that serves a tag."""
+
+    @abstractmethod
+    def node(self, tag: str) -> str:
+        """Name the node that serves a tag; tags of one node may share a link."""
+
+    @abstractmethod
+    def client(self, tag: str) -> Redis:
+        """Return redis-py's client for that node: for publish and subscribe, and for people."""
+
+    @abstractmethod
+    def blocking_client(self) -> BlockingRedis:
+        """Return a new client for a thread beside the loop; close it when done."""
+
+    async def start(self) -> None:
+        """Learn the topology, where there is one."""
+
+    async def refresh(self) -> None:
+        """Learn the topology anew, after a node said that a slot moved."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all that the connector itself opened."""
+
+
+class ServerConnector(Connector):
+    """One server by TCP, TLS or unix socket."""
+
+    def __init__(self, url: str) -> None:
+        """``url``: redis://, rediss:// or unix://."""
+        self.url = url
+        self._pool = ConnectionPool.from_url(url, **_SETTINGS)
+        self._client: Redis | None = None
+
+    async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
+        """Open a connection."""
+        return await _connected(self._pool.make_connection())
+
+    def node(self, tag: str) -> str:  # noqa: ARG002 - see open
+        """There is one node."""
+        return ""
+
+    def client(self, tag: str) -> Redis:  # noqa: ARG002 - see open
+        """Return the client."""
+        if self._client is None:
+            self._client = Redis.from_url(self.url, **_SETTINGS)
+        return self._client
+
+    def blocking_client(self) -> BlockingRedis:
+        """Return a client for a thread."""
+        return BlockingRedis.from_url(self.url, **_SETTINGS | {"socket_timeout": REPLY_S_MAX})
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+
+class SentinelConnector(Connector):
+    """The primary that Sentinels agree on: ``redis+sentinel://host:port,host:port/service``."""
+
+    def __init__(self, url: str) -> None:
+        """Keep where the Sentinels are; they are asked at each connection."""
+        self.url = url
+        rest = url.partition("://")[2]
+        hosts, _, tail = rest.partition("/")
+        service, _, database = tail.partition("/")
+        credentials, _, hosts = hosts.rpartition("@")
+        user, _, password = credentials.partition(":")
+        addresses = [(host.partition(":")[0], int(host.partition(":")[2] or 26379)) for host in hosts.split(",")]
+        settings = {**_SETTINGS, "db": int(database or 0), "username": user or None, "password": password or None}
+        self._addresses, self._service, self._settings = addresses, service or "mymaster", settings
+        self._sentinel = Sentinel(addresses, socket_timeout=CONNECT_S_MAX, socket_connect_timeout=CONNECT_S_MAX)
+        self._client = self._sentinel.master_for(self._service, **settings)
+
+    async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one primary serves every tag
+        """Ask the Sentinels for the primary and connect."""
+        return await _connected(self._client.connection_pool.make_connection())
+
+    def node(self, tag: str) -> str:  # noqa: ARG002 - see open
+        """There is one primary at a time."""
+        return ""
+
+    def client(self, tag: str) -> Redis:  # noqa: ARG002 - see open
+        """Return the client of the primary."""
+        return self._client
+
+    def blocking_client(self) -> BlockingRedis:
+        """Return a client of the primary for a thread."""
+        sentinel = BlockingSentinel(self._addresses, socket_timeout=CONNECT_S_MAX)
+        return sentinel.master_for(self._service, **self._settings | {"socket_timeout": REPLY_S_MAX})
+
+    async def close(self) -> None:
+        """Close the clients' connections."""
+        await self._client.aclose()
+        for sentinel in self._sentinel.sentinels:
+            await sentinel.aclose()
+
+
+class ClusterConnector(Connector):
+    """A Redis Cluster: ``redis+cluster://host:port,host:port``."""
+
+    is_cluster = True
+
+    def __init__(self, url: str) -> None:
+        """Keep the nodes to ask first."""
+        self.url = url
+        split = urlsplit(url.partition("://")[0].replace("+", "-") + "://" + url.partition("://")[2].split(",")[0])
+        self._settings = {"username": split.username, "password": split.password}
+        self._cluster = RedisCluster(
+            host=split.hostname or "127.0.0.1", port=split.port or 6379, protocol=2, **self._settings
+        )
+        self._clients: dict[str, Redis] = {}
+
+    async def start(self) -> None:
+        """Read the slots' owners."""
+        await self._cluster.initialize()
+
+    async def refresh(self) -> None:
+        """Read the slots' owners again."""
+        await self._cluster.nodes_manager.initialize()
+
+    def node(self, tag: str) -> str:
+        """Return host:port of the primary of the tag's slot."""
+        slot = self._cluster.keyslot(tag)
+        node = self._cluster.nodes_manager.get_node_from_slot(slot)
+        return f"{node.host}:{node.port}"
+
+    async def open(self, tag: str) -> Lane:
+        """Connect to the primary of the tag's slot."""
+        return await _connected(self.client(tag).connection_pool.make_connection())
+
+    def client(self, tag: str) -> Redis:
+        """Return the client of that node."""
+        node = self.node(tag)
+        if node not in self._clients:
+            host, _, port = node.rpartition(":")
+            self._clients[node] = Redis(host=host, port=int(port), **{**_SETTINGS, **self._settings})
+        return self._clients[node]
+
+    def blocking_client(self) -> BlockingRedis:
+        """Return a client of the whole cluster for a thread."""
+        node = self._cluster.get_default_node()
+        return cast(
+            "BlockingRedis", BlockingCluster(host=node.host, port=int(node.port), protocol=2, **self._settings)
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._cluster.aclose()
+        for client in self._clients.values():
+            await client.aclose()
+
+
+async def _connected(connection: AbstractConnection) -> RedisLane:
+    await connection.connect()
+    return RedisLane(connection)

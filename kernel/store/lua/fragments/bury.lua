@@ -1,0 +1,38 @@
+-- bury: delete an ended actor and leave a tombstone, which refuses the start that it stands for, for an hour.
+local TOMBSTONE_MS, CHILDREN_PAGE = 3600000, 200
+
+local function bury(a)
+  local message = redis.call('HGET', a.record, 'message')
+  redis.call('UNLINK', a.journal, a.events, a.open, a.staged, a.values, a.record)
+  redis.call('ZREM', K .. ':index:' .. a.name .. ':' .. a.status, a.address)
+  redis.call('ZREM', K .. ':expiry', a.address)
+  redis.call('HSET', a.record, 'status', 'gone')
+  if message then redis.call('HSET', a.record, 'message', message) end
+  redis.call('PEXPIRE', a.record, TOMBSTONE_MS)
+  redis.call('PUBLISH', a.channel, 'gone')
+end
+
+-- Goes on deleting a doomed actor: its children first, 200 commands a call (a `sweep` member in delayed goes on with the
+-- rest); itself when they are told, nothing is open and every message has left. `doomed` is the next command to look at.
+local function leave(a, now)
+  local v = redis.call('HMGET', a.record, 'doomed', 'children')
+  local next, last = tonumber(v[1]), a.commands
+  if v[2] and next <= last then
+    local names = {}
+    for seq = next, math.min(last, next + CHILDREN_PAGE - 1) do names[#names + 1] = 'c' .. seq end
+    for i, command in ipairs(redis.call('HMGET', a.journal, unpack(names))) do
+      if command and string.sub(command, 1, 6) == 'child|' then dismiss(a, 'cleanup', tostring(next + i - 1), command) end
+    end
+    next = next + #names
+    redis.call('HSET', a.record, 'doomed', digits(next))
+    if next <= last then
+      schedule('delayed', now, member('sweep', a.generation, '0', '0', '', a.address))
+      return false
+    end
+  end
+  if tonumber(redis.call('HGET', a.record, 'undelivered') or '0') > 0 or redis.call('EXISTS', a.open) == 1 then
+    return false
+  end
+  bury(a)
+  return true
+end

@@ -1,0 +1,100 @@
+-- emit: carries out commands emitted+1 … of the journal, at most `limit` (<= 200), each into the one place its open field names.
+-- An eager command is begun for the caller at once, unless others have waited in its queue.
+local function waited(seen, queue, now, patience)
+  if seen[queue] == nil then
+    local oldest = redis.call('XRANGE', K .. ':q:' .. queue, '-', '+', 'COUNT', 1)[1]
+    seen[queue] = oldest ~= nil and now - tonumber(string.match(oldest[1], '^(%d+)')) > patience
+  end
+  return seen[queue]
+end
+
+local function may_hold(eager, head, granted, seen, now)
+  return #granted < eager.slots and string.find(eager.queues, ',' .. head.queue .. ',', 1, true)
+    and not waited(seen, head.queue, now, eager.patience)
+end
+
+-- Whether nothing is to be done for a command: asked for and closed in one turn; or, after a restart, answered or closed
+-- before (there the void flag says nothing: the turn that took the command back is fed again).
+local function settled(a, seq, name, head, closed)
+  if seq <= a.kept then
+    return redis.call('HEXISTS', a.journal, 'r' .. name) == 1 or redis.call('HEXISTS', a.journal, 'x' .. name) == 1
+  end
+  if has(head.flags, 'v') or (closed and closed[name]) then return true end
+  return head.kind == 'wait' and not closed and redis.call('HEXISTS', a.journal, 'x' .. name) == 1
+end
+
+local place = {}
+
+function place.step(a, now, seq, name, head, command, eager, granted, seen)
+  if head.due > now then
+    schedule('delayed', head.due, member('step', a.generation, seq, '1', '', a.address))
+    return open_value('1', '', '', 'delayed:step', '', '0')
+  end
+  if not may_hold(eager, head, granted, seen, now) then
+    return open_value('1', '', '', enqueue(a, name, '1', head, '0'), '', '0')
+  end
+  local where = 'held'
+  redis.call('ZADD', K .. ':held', 0, member(eager.worker, a.generation, seq, '1', eager.token, a.address))
+  if head.timeout > 0 then
+    where = 'held:timed'
+    schedule('delayed', now + head.timeout, member('timeout', a.generation, seq, '1', eager.token, a.address))
+  end
+  granted[#granted + 1] = name
+  return open_value('1', eager.worker, eager.token, where, digits(now), '0')
+end
+
+function place.timer(a, now, seq, name, head)
+  schedule('delayed', head.due, member('timer', a.generation, seq, '1', '', a.address))
+  return open_value('1', '', '', 'delayed:timer', '', '0')
+end
+
+function place.wait() return open_value('1', '', '', 'wait', '', '0') end
+
+function place.child(a, now, seq, name, head)
+  redis.call('HSET', a.record, 'children', '1')
+  return open_value('1', '', head.token, 'outbox:' .. post(a, 'create', '', { 's', name, 't', head.token }), '', '0')
+end
+
+function place.value(a, now, seq, name, head, command)
+  redis.call('HSET', a.values, head.target, string.match(command, '\n(.*)$'))
+end
+
+-- The commands first … last, from the caller's arguments if they begin there, else from the journal.
+local function commands_of(a, first, last, given, given_from)
+  if first > last then return {} end
+  if given and given_from == first then return given end
+  local names = {}
+  for seq = first, last do names[#names + 1] = 'c' .. seq end
+  return redis.call('HMGET', a.journal, unpack(names))
+end
+
+local function emit(a, now, limit, eager, given, given_from, closed)
+  local granted, fields, seen = {}, {}, {}
+  local first, last = a.emitted + 1, math.min(a.commands, a.emitted + limit)
+  local commands = commands_of(a, first, last, given, given_from)
+  for seq = first, last do
+    local command, name = commands[seq - first + 1], tostring(seq)
+    local head = head_of(command)
+    local put = place[head.kind]
+    local value = put and not settled(a, seq, name, head, closed)
+      and put(a, now, seq, name, head, command, eager, granted, seen)
+    if value then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  if #fields > 0 then redis.call('HSET', a.open, unpack(fields)) end
+  a.emitted = last
+  return granted
+end
+
+-- Of a decision that ends the actor only published values take effect.
+local function publish_values(a, given, given_from)
+  for first = a.emitted + 1, a.commands, 200 do
+    local last = math.min(a.commands, first + 199)
+    for i, command in ipairs(commands_of(a, first, last, given, given_from)) do
+      if string.sub(command, 1, 6) == 'value|' then place.value(a, 0, 0, '', head_of(command), command) end
+    end
+  end
+  a.emitted = a.commands
+end

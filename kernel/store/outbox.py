@@ -1,0 +1,65 @@
+"""Outbox: messages to actors that may live in other slots, as couriers read and answer for them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kernel.store.reader import Entry
+from kernel.store.space import Space
+
+
+class Message(NamedTuple):
+    """One message as the sender's script wrote it."""
+
+    tag: str
+    entry: str
+    what: str
+    """create, cancel, cleanup (a child), outcome (to whoever waits), on_complete."""
+    to: str
+    """The receiver's address; empty: a child, named by the command that asked for it."""
+    sender: str
+    generation: str
+    seq: str
+    token: str
+    receiver_generation: str
+    status: str
+    payload: bytes
+    """A result; or a child's command as in the journal (cancel and cleanup: without its arguments). A ``create`` without
+    one finds its command in the sender's journal, and is obsolete if the sender's generation is another by now."""
+
+
+class Outbox:
+    """Transitions of messages."""
+
+    def __init__(self, space: Space) -> None:
+        """Work in one namespace."""
+        self._space = space
+
+    async def sent(self, message: Message) -> bool:
+        """Take a message out of the outbox after a definite answer; False: somebody else did."""
+        reply = await self._space.call(
+            "sent", message.tag, message.entry, message.sender, message.generation, message.seq, self._space.clock
+        )
+        return reply == 1
+
+
+def read_message(entry: Entry) -> Message:
+    """Read an entry of an outbox."""
+    values = dict(zip(entry.fields[::2], entry.fields[1::2], strict=True))
+
+    def text(name: bytes) -> str:
+        return values.get(name, b"").decode()
+
+    return Message(
+        tag=entry.stream[: entry.stream.index("}") + 1],
+        entry=entry.id.decode(),
+        what=text(b"w"),
+        to=text(b"to"),
+        sender=text(b"from"),
+        generation=text(b"g"),
+        seq=text(b"s"),
+        token=text(b"t"),
+        receiver_generation=text(b"pg"),
+        status=text(b"st"),
+        payload=values.get(b"p", b""),
+    )

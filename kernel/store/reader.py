@@ -1,0 +1,130 @@
+"""Reader: a blocking read of streams by a consumer group, over a connection of its own. Delivery is a hint; scripts decide."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from kernel.errors import ServerRefused
+from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
+from kernel.store.space import Space
+
+log = structlog.get_logger(__name__)
+
+BLOCK_MS: Final = 5_000
+"""How long the server keeps a read that finds nothing; the connection is known to live at least as often."""
+
+
+class Entry(NamedTuple):
+    """One stream entry as delivered."""
+
+    stream: str
+    id: bytes
+    fields: list[bytes]
+    deliveries: int = 1
+
+
+class Reader:
+    """Reads streams of one node for one consumer of one group."""
+
+    def __init__(self, space: Space, *, group: str, consumer: str, streams: Sequence[str]) -> None:
+        """``streams`` must be served by one node; in a Cluster they must share a slot."""
+        self._space = space
+        self._group = group
+        self._consumer = consumer
+        self._streams = tuple(streams)
+        self._lane: Lane | None = None
+        self._turn = 0
+
+    async def wait(self, *, block_ms: int = BLOCK_MS) -> list[Entry]:
+        """Wait for news: at most one entry of each stream; empty after ``block_ms`` or when the connection broke."""
+        return await self._read(self._streams, each=1, block_ms=block_ms)
+
+    async def more(self, count: int) -> list[Entry]:
+        """Return at most ``count`` entries (at least 1) that wait already."""
+        streams, each = self._share(count)
+        return await self._read(streams, each=each, block_ms=0)
+
+    async def _read(self, streams: tuple[str, ...], *, each: int, block_ms: int) -> list[Entry]:
+        blocking: tuple[str | int, ...] = ("BLOCK", block_ms) if block_ms else ()
+        group = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", each)
+        words = (*group, *blocking, "STREAMS", *streams, *(">" for _ in streams))
+        return _entries(await self._ask(words, block_ms))
+
+    async def pending(self) -> list[Entry]:
+        """Return what was delivered to this consumer and is not acknowledged, up to 100 a stream."""
+        found: list[Entry] = []
+        for stream in self._streams:
+            words = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", 100, "STREAMS", stream, "0")
+            with contextlib.suppress(ServerRefused):
+                found += _entries(await self._space.send(stream, *words))
+        return found
+
+    async def close(self) -> None:
+        """Close the connection."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            with contextlib.suppress(*LOST, RedisError):
+                await lane.close()
+
+    def _share(self, count: int) -> tuple[tuple[str, ...], int]:
+        if len(self._streams) <= count:
+            return self._streams, count // len(self._streams)
+        self._turn = (self._turn + count) % len(self._streams)
+        rotated = self._streams[self._turn :] + self._streams[: self._turn]
+        return rotated[: max(count, 1)], 1
+
+    async def _ask(self, words: tuple[str | int, ...], block_ms: int) -> object:
+        """Send a blocking read over the reader's own lane; make the lane or the groups anew where they are missing."""
+        try:
+            if self._lane is None:
+                self._lane = await self._space.open_lane(self._streams[0])
+            (reply,) = await self._lane.send([words], reply_s=block_ms / 1000 + 5.0)
+        except (*LOST, RedisError):
+            await self.close()
+            await asyncio.sleep(BACKOFF_S_MAX / 5)
+            return None
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        if isinstance(reply, ResponseError):
+            if not _is_missing(reply):
+                log.warning("a read was refused, trying again", error=str(reply), streams=self._streams)
+                await self.close()
+                await asyncio.sleep(BACKOFF_S_MAX)
+                return None
+            await self._found_groups()
+            return None
+        return reply
+
+    async def _found_groups(self) -> None:
+        for stream in self._streams:
+            await found_group(self._space, stream, self._group)
+
+
+async def found_group(space: Space, stream: str, group: str) -> None:
+    """Make a stream and its group, from its first entry on, if they are not there."""
+    try:
+        await space.send(stream, "XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+    except ServerRefused as error:
+        if "BUSYGROUP" not in error.error:
+            raise
+
+
+def _is_missing(error: ResponseError) -> bool:
+    # The second wording is fakeredis'.
+    return "NOGROUP" in str(error) or "requires the key to exist" in str(error)
+
+
+def _entries(reply: object) -> list[Entry]:
+    if not isinstance(reply, list):
+        return []
+    # An entry that was deleted after its delivery has no fields.
+    return [
+        Entry(stream.decode(), entry[0], entry[1] or []) for stream, entries in reply for entry in entries
+    ]

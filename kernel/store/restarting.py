@@ -1,0 +1,94 @@
+"""Restarting: works out from an ended actor's journal what running it again from one of its commands keeps. No I/O.
+
+The journal cannot change while the actor is ended, so this may be worked out outside; the script ``restart`` carries it out
+in one moment, guarded by the generation. The code is fed the kept events up to the one before that which asked for the
+command, is compared with the kept commands there, and goes on from there: kept events behind it are fed again, as news.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from kernel.decision import Command
+from kernel.event import ZERO, Event, event_number
+
+_NUMBERED: Final = re.compile(r"([crxah])(\d+)(?:\.\d+)?")
+
+
+class RestartPlan(NamedTuple):
+    """Arguments of the script ``restart``."""
+
+    consumed: str
+    """The event before the one whose feeding asked for the command."""
+    commands: int
+    """How many commands were asked for up to there; they stay."""
+    kept: int
+    """The last number whose outcome stays."""
+    children: tuple[int, ...]
+    """Numbers of child commands whose children are no longer needed."""
+    drop: tuple[str, ...]
+    """Journal fields to drop."""
+
+
+def first_unfinished(commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int]) -> int:
+    """Return the number of the first step or child without success that the code did not take back itself.
+
+    One more than the number of commands, if there is none. ``closed``: see ``plan_restart``.
+    """
+    for seq, command in enumerate(commands, 1):
+        if command.kind not in {"step", "child"}:
+            continue
+        outcome = outcomes.get(seq)
+        if (outcome is None and seq not in closed) or (outcome is not None and outcome.status != "ok"):
+            return seq
+    return len(commands) + 1
+
+
+def plan_restart(
+    commands: Sequence[Command],
+    events: Sequence[Event],
+    fields: Sequence[str],
+    closed: Mapping[int, int],
+    from_seq: int | None,
+) -> RestartPlan:
+    """Work out a restart from command ``from_seq`` (1 to one more than there are; None: the first without success).
+
+    ``fields``: names of all the journal's fields. ``closed``: the fields ``x<seq>``, by number of the command; the value
+    is the number of the last event fed when it was closed.
+    """
+    outcomes = {event.seq: event for event in events if event.kind == "outcome"}
+    start = first_unfinished(commands, outcomes, closed) if from_seq is None else from_seq
+    if not 1 <= start <= len(commands) + 1:
+        raise ValueError(f"there is no step {start}: give a number from 1 to {len(commands) + 1}")
+    # From behind the last command: the event that asked for it is fed again, since it may have been the one that ended it.
+    at = commands[min(start, len(commands)) - 1].at if commands else 0
+    consumed = next((event.id for event in reversed(events) if event.number < at), ZERO)
+    number = event_number(consumed)
+    stay = sum(command.at <= number for command in commands)
+    unneeded = {f"e{e.number}" for e in events if e.kind == "cancel_requested" and e.number > number}
+    drop = tuple(
+        field for field in fields if field in unneeded or _dropped(field, start, stay, number, closed)
+    )
+    children = tuple(_unneeded_children(commands, outcomes, closed, start))
+    return RestartPlan(consumed, stay, start - 1, children, drop)
+
+
+def _dropped(field: str, start: int, stay: int, number: int, closed: Mapping[int, int]) -> bool:
+    match = _NUMBERED.fullmatch(field)
+    if match is None:
+        return False
+    letter, seq = match[1], int(match[2])
+    if letter == "c":
+        return seq > stay
+    return seq >= start or (letter == "x" and closed.get(seq, 0) > number)
+
+
+def _unneeded_children(
+    commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int], start: int
+) -> Iterator[int]:
+    """Yield the children that will be asked for again under another id; those closed were told already."""
+    for seq, command in enumerate(commands, 1):
+        if command.kind == "child" and (seq >= start or (seq not in outcomes and seq not in closed)):
+            yield seq

@@ -1,0 +1,54 @@
+"""Scripts: the Lua files beside this module, assembled and named. One file is one atomic step."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from typing import Final
+
+_INCLUDE: Final = "--@ "
+
+
+class Script:
+    """One Lua script, called by the hash of its content, so that workers of two versions never share one."""
+
+    __slots__ = ("name", "sha", "text")
+
+    def __init__(self, name: str, text: str) -> None:
+        """Name the script and hash its text."""
+        self.name = name
+        self.text = text
+        self.sha = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts by it
+
+    def __repr__(self) -> str:
+        """Show the name; the hash says nothing to people."""
+        return f"<script {self.name}>"
+
+
+def _assemble(text: str, fragments: dict[str, str]) -> str:
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(_INCLUDE):
+            lines.append(fragments[line.removeprefix(_INCLUDE).strip()])
+        elif line.strip() and not line.lstrip().startswith("--"):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _load() -> dict[str, Script]:
+    folder = resources.files(__package__) / "lua"
+    fragments = {
+        entry.name.removesuffix(".lua"): _assemble(entry.read_text(encoding="utf-8"), {})
+        for entry in (folder / "fragments").iterdir()
+        if entry.name.endswith(".lua")
+    }
+    return {
+        entry.name.removesuffix(".lua"): Script(
+            entry.name.removesuffix(".lua"), _assemble(entry.read_text(encoding="utf-8"), fragments)
+        )
+        for entry in folder.iterdir()
+        if entry.name.endswith(".lua")
+    }
+
+
+SCRIPTS: Final[dict[str, Script]] = _load()

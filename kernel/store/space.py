@@ -1,0 +1,183 @@
+"""Space: one namespace on one deployment of Redis: its keys, its links, its clock. What scripts are for is said elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from redis.exceptions import RedisError, ResponseError
+
+from kernel.compatibility import check_server
+from kernel.errors import Misconfigured, NamespaceMismatch, ServerRefused, ServerUnreachable
+from kernel.store.keys import Keys, tag, valid_namespace
+from kernel.store.lanes import Connector
+from kernel.store.link import LOST, Lane, Link, Words
+from kernel.store.scripts import SCRIPTS
+
+FORMAT: Final = 1
+"""Version of the data's layout."""
+DEFAULT_PARTITIONS: Final = 12
+NONCE_BITS: Final = 62
+
+
+def draw_nonce() -> int:
+    """Draw the random part of an event id."""
+    return secrets.randbits(NONCE_BITS)
+
+
+class Space:
+    """A namespace that was opened. Methods that return futures may be called without awaiting each before the next."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        namespace: str,
+        partitions: int | None,
+        default_partitions: int = DEFAULT_PARTITIONS,
+        patience_s: float | None = 10.0,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """Prepare; ``open`` connects.
+
+        ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a server
+        that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests.
+        """
+        if not valid_namespace(namespace):
+            raise Misconfigured(
+                f"{namespace!r} cannot be a namespace: use 1 to 64 letters, digits, dots, dashes and underscores."
+            )
+        self.connector = connector
+        self.namespace = namespace
+        self.seed = 0
+        self._asked = partitions
+        self._default = default_partitions
+        self._patience_s = patience_s
+        self._links: dict[str, Link] = {}
+        self._virtual = now_ms
+        self.keys = Keys(namespace, 1)
+        self.offset_ms = 0
+        """The server's clock minus ours, as measured at the opening."""
+
+    @property
+    def clock(self) -> str:
+        """The time argument of scripts: empty for the server's own clock."""
+        return "" if self._virtual is None else str(self._virtual())
+
+    def now_ms(self) -> int:
+        """Return the time, ms since the epoch, as near to the server's as was measured."""
+        if self._virtual is not None:
+            return self._virtual()
+        return self._wall_ms() + self.offset_ms
+
+    @staticmethod
+    def _wall_ms() -> int:
+        import time  # noqa: PLC0415 - the one reading of the wall clock in the store
+
+        return time.time_ns() // 1_000_000
+
+    async def open(self) -> None:
+        """Connect, check the server, and found the namespace or read how it was founded.
+
+        Raises:
+            ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch: with what to do.
+        """
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self.connector.start()
+                lane = await self.connector.open(tag(self.namespace, 0))
+        except (*LOST, RedisError) as error:
+            raise ServerUnreachable(self.connector.url, str(error) or type(error).__name__) from error
+        try:
+            if not self.connector.is_memory:
+                await self._check(lane)
+        except (*LOST, RedisError) as error:
+            raise ServerUnreachable(self.connector.url, str(error) or type(error).__name__) from error
+        finally:
+            await lane.close()
+        await self._found()
+
+    async def _check(self, lane: Lane) -> None:
+        info, policy, seconds = await lane.send(
+            [("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)]
+        )
+        if isinstance(info, ResponseError):
+            raise ServerRefused("INFO", str(info))
+        facts = dict(line.split(":", 1) for line in _text(info).splitlines() if ":" in line)
+        version = facts.get("valkey_version") or facts.get("redis_version", "")
+        eviction = _text(policy[1]) if isinstance(policy, list) and len(policy) > 1 else ""
+        check_server(version=version or "7.0.0", eviction_policy=eviction)
+        if isinstance(seconds, list) and self._virtual is None:
+            self.offset_ms = int(seconds[0]) * 1000 + int(seconds[1]) // 1000 - self._wall_ms()
+
+    async def _found(self) -> None:
+        script = SCRIPTS["found"]
+        asked = self._asked or self._default
+        seed = secrets.randbelow(2**32 - 1) + 1
+        first = await self._found_in(0, asked, seed)
+        recorded, form, self.seed = (int(field) for field in first)
+        if self._asked is not None and recorded != self._asked:
+            raise NamespaceMismatch(self.namespace, recorded=recorded, asked=self._asked)
+        if form != FORMAT:
+            raise Misconfigured(
+                f"Namespace {self.namespace!r} holds data of format {form}, this version reads {FORMAT}: "
+                "use the version of headrace that wrote it, or another namespace."
+            )
+        self.keys = Keys(self.namespace, recorded)
+        calls = [self.link(t).call(script, t, recorded, FORMAT, self.seed) for t in self.keys.tags[1:]]
+        for reply in await asyncio.gather(*calls):
+            if int(reply[0]) != recorded:
+                raise NamespaceMismatch(self.namespace, recorded=int(reply[0]), asked=recorded)
+
+    async def _found_in(self, partition: int, partitions: int, seed: int) -> list[bytes]:
+        name = tag(self.namespace, partition)
+        reply = await self.link(name).call(SCRIPTS["found"], name, partitions, FORMAT, seed)
+        assert isinstance(reply, list)
+        return reply
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for link in self._links.values():
+            await link.close()
+        await self.connector.close()
+
+    def link(self, name: str) -> Link:
+        """Return the link of the node that serves a tag (or a key)."""
+        node = self.connector.node(name)
+        link = self._links.get(node)
+        if link is None:
+            link = self._links[node] = Link(
+                lambda: self.connector.open(name), url=self.connector.url, patience_s=self._patience_s
+            )
+        return link
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """All links in use."""
+        return tuple(self._links.values())
+
+    def call(self, name: str, key: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+        """Call the script ``name`` on the slot of ``key``."""
+        return self.link(key).call(SCRIPTS[name], key, *arguments)
+
+    def actor_call(self, name: str, address: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+        """Call the script ``name`` on an actor's partition."""
+        key = self.keys.tag_of(address)
+        return self.link(key).call(SCRIPTS[name], key, *arguments)
+
+    def send(self, key: str, *words: str | bytes | int | float) -> asyncio.Future[object]:
+        """Send a plain command that may be repeated to the node of ``key``."""
+        return self.link(key).send(*words)
+
+    async def open_lane(self, key: str) -> Lane:
+        """Open a connection of one's own to the node of ``key``, for WATCH or a blocking read."""
+        return await self.connector.open(key)
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+__all__ = ["DEFAULT_PARTITIONS", "FORMAT", "Space", "Words", "draw_nonce"]

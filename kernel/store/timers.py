@@ -1,0 +1,71 @@
+"""Timers: moving what is due, and sending again what was sent long ago without news."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from kernel.decision import Command
+from kernel.store.custody import nonce_base
+from kernel.store.journal import read_command
+from kernel.store.space import Space
+from kernel.store.steps import Held
+
+PROMOTE_MAX: Final = 100
+LEASE_MS: Final = 5_000
+"""A timed-out attempt comes again after this, until somebody has decided what follows."""
+
+
+SILENT_MS: Final = 60_000
+"""A message without an answer for so long is sent again."""
+
+
+class TimedOut(NamedTuple):
+    """An attempt that took too long; retry or complete it under its owner's token."""
+
+    held: Held
+    command: Command
+
+
+class Promoted(NamedTuple):
+    """Answer to ``promote``."""
+
+    moved: int
+    due_ms: int | None
+    """When the next member is due; None: nothing waits."""
+    now_ms: int
+    timed_out: list[TimedOut]
+
+
+class Timers:
+    """Transitions that time makes."""
+
+    def __init__(self, space: Space) -> None:
+        """Work in one namespace."""
+        self._space = space
+
+    async def promote(self, tag: str, *, timeout_payload: bytes) -> Promoted:
+        """Move up to 100 due members of each of a partition's sets. ``timeout_payload``: failure of an actor out of time."""
+        reply = await self._space.call(
+            "promote", tag, self._space.clock, nonce_base(), PROMOTE_MAX, timeout_payload, LEASE_MS
+        )
+        assert isinstance(reply, list)
+        moved, due, now = int(reply[0]), reply[1], int(reply[2])
+        expired = [_timed_out(reply[i : i + 3]) for i in range(3, len(reply), 3)]
+        return Promoted(moved, int(float(due)) if due else None, now, expired)
+
+    async def reconcile(self, address: str) -> tuple[int, int]:
+        """Send an actor's unanswered messages again; return how many, and how many commands had to be healed."""
+        again, healed, cursor = 0, 0, "0"
+        while True:
+            reply = await self._space.actor_call("reconcile", address, self._space.clock, address, cursor, SILENT_MS)
+            assert isinstance(reply, list)
+            again, healed, cursor = again + int(reply[0]), healed + int(reply[1]), reply[2].decode()
+            if cursor == "0":
+                return again, healed
+
+
+def _timed_out(words: list[bytes]) -> TimedOut:
+    member, worker, command = words
+    _, generation, seq, attempt, token, address = member.decode().split("|", 5)
+    held = Held(address, generation, int(seq), int(attempt), worker.decode(), token)
+    return TimedOut(held, read_command(command))

@@ -1,0 +1,264 @@
+"""Turns: fetch what an actor has not seen, read its journal, and make a decision true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from kernel.decision import Command, End
+from kernel.event import ZERO, Event, event_number
+from kernel.refusals import Running, StaleGeneration, accepted
+from kernel.store import keys
+from kernel.store.journal import RECORD_FIELDS, Record, mailbox_event, other_event, outcome_event, read_command, read_record
+from kernel.store.restarting import plan_restart
+from kernel.store.space import Space, draw_nonce
+
+FETCH_MAX: Final = 100
+"""Events that one fetch returns at most."""
+CHUNK: Final = 200
+"""Commands that one script call carries at most."""
+PAGE: Final = 500
+"""Journal fields that one read returns at most."""
+
+
+class Fetched(NamedTuple):
+    """Answer to ``fetch``."""
+
+    record: Record
+    events: list[Event] | None
+    """What follows the cached event without a gap; None: read the journal."""
+
+
+class History(NamedTuple):
+    """A journal as read for a replay."""
+
+    record: Record
+    commands: list[Command]
+    events: list[Event]
+    """In order, up to the head that the record named."""
+
+
+class Eager(NamedTuple):
+    """What the caller could begin at once."""
+
+    worker: str
+    slots: int
+    queues: str
+    """Queues that it serves, as ``,default,gpu,``."""
+    patience_ms: int
+    """Commands of a queue whose oldest entry has waited longer are not begun ahead of it."""
+
+
+LIVE: Final = frozenset({"scheduled", "running", "canceling", "stopped"})
+"""Statuses of actors that have not ended."""
+NOT_EAGER: Final = Eager("", 0, ",", 0)
+
+
+class Turned(NamedTuple):
+    """Answer to ``commit``, ``emit`` and ``advance``."""
+
+    more: bool
+    """There is something left to do for the actor; its ready entry stays."""
+    granted: tuple[int, ...]
+    """Numbers of commands that the caller now holds, attempt 1, under the commit's token."""
+
+
+class Turns:
+    """Transitions that take an actor forward."""
+
+    def __init__(self, space: Space) -> None:
+        """Work in one namespace."""
+        self._space = space
+
+    async def fetch(self, address: str, *, generation: str, fed: str) -> Fetched:
+        """Return the record, and the events after ``fed`` if they follow it without a gap.
+
+        Raises:
+            NotFound, Gone: there is no such actor.
+        """
+        reply = accepted(await self._space.actor_call("fetch", address, address, generation, fed, FETCH_MAX))
+        record = read_record(reply)
+        rest = reply[1 + RECORD_FIELDS :]
+        if rest and rest[0] == b"GAP":
+            return Fetched(record, None)
+        return Fetched(record, [mailbox_event(rest[i + 1]) for i in range(0, len(rest), 2)])
+
+    async def history(self, address: str, record: Record) -> History:
+        """Read the journal up to the record's head, in pages.
+
+        Raises:
+            StaleGeneration: the actor began anew meanwhile; fetch again.
+        """
+        tag = self._space.keys.tag_of(address)
+        journal = keys.actor(tag, address, "journal")
+        last = event_number(record.appended)
+        count = max(record.commands, record.kept)
+        fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
+        values = await self._values(tag, journal, fields)
+        commands = [read_command(values[f"c{seq}"]) for seq in range(1, record.commands + 1)]
+        events = {
+            event.number: event
+            for seq in range(1, count + 1)
+            if (field := values.get(f"r{seq}"))
+            for event in (outcome_event(seq, field),)
+            if event.number <= last
+        }
+        others = [f"e{n}" for n in range(record.first, last + 1) if n not in events]
+        for name, field in (await self._values(tag, journal, others)).items():
+            events[int(name[1:])] = other_event(field)
+        now = await self._space.send(tag, "HGET", keys.actor(tag, address), "generation")
+        if now != record.generation.encode():
+            raise StaleGeneration(str(now))
+        return History(record, commands, [events[n] for n in sorted(events)])
+
+    async def _values(self, tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
+        pages = [fields[i : i + PAGE] for i in range(0, len(fields), PAGE)]
+        replies = await asyncio.gather(*(self._space.send(tag, "HMGET", journal, *page) for page in pages))
+        found: dict[str, bytes] = {}
+        for page, reply in zip(pages, replies, strict=True):
+            assert isinstance(reply, list)
+            found.update((name, value) for name, value in zip(page, reply, strict=True) if value is not None)
+        return found
+
+    async def commit(
+        self,
+        address: str,
+        *,
+        generation: str,
+        base: str,
+        reached: str,
+        token: str,
+        commands: Sequence[bytes],
+        canceled: Sequence[int | str],
+        end: End | None,
+        park: bool,
+        eager: Eager,
+        number_of_first: int,
+        untaken: Sequence[int] = (),
+    ) -> Turned:
+        """Make a decision true: ``commands`` as ``write_command`` gives them, in chunks if there are many.
+
+        ``canceled``: numbers of commands that are no longer wanted; ``=n`` for a wait that an event has answered.
+        ``untaken``: if it begins anew, the numbers of events that were fed and that no wait has taken.
+
+        Raises:
+            StaleTurn: somebody else took the actor forward, or it ended or stopped; nothing changed.
+            StaleGeneration, Ended, NotFound, Gone: as they say.
+        """
+        staged = 0
+        if len(commands) > CHUNK:
+            for i in range(0, len(commands), CHUNK):
+                chunk = commands[i : i + CHUNK]
+                accepted(
+                    await self._space.actor_call(
+                        "stage", address, address, generation, base, token, number_of_first + i, *chunk
+                    )
+                )
+            staged, commands = len(commands), ()
+        reply = await self._space.actor_call(
+            "commit",
+            address,
+            self._space.clock,
+            address,
+            generation,
+            base,
+            reached,
+            eager.worker,
+            token,
+            eager.slots,
+            eager.queues,
+            eager.patience_ms,
+            int(park),
+            end.status if end else "",
+            end.payload if end else b"",
+            len(commands),
+            staged,
+            len(canceled),
+            *commands,
+            *canceled,
+            *anew(end, untaken),
+        )
+        return read_turned(accepted(reply))
+
+    async def restart(self, address: str, *, from_seq: int | None = None, nonce: int | None = None) -> str:
+        """Let an ended actor run again from a command (None: the first without success); return the new generation.
+
+        Raises:
+            Running: it has not ended.
+            Busy: what it left open is still being cleared up, or messages of it are on their way; ask again soon.
+            StaleGeneration: somebody else restarted it. NotFound, Gone: there is nothing to restart.
+            ValueError: there is no such command.
+        """
+        record = (await self.fetch(address, generation="", fed=ZERO)).record
+        if record.status in LIVE:
+            raise Running(record.status)
+        history = await self.history(address, record)
+        tag = self._space.keys.tag_of(address)
+        journal = keys.actor(tag, address, "journal")
+        reply = await self._space.send(tag, "HKEYS", journal)
+        assert isinstance(reply, list)
+        fields = [field.decode() for field in reply]
+        marks = await self._values(tag, journal, [field for field in fields if field[0] == "x"])
+        closed = {int(name[1:]): int(mark.partition(b"|")[0]) for name, mark in marks.items()}
+        plan = plan_restart(history.commands, history.events, fields, closed, from_seq)
+        reply = await self._space.actor_call(
+            "restart",
+            address,
+            self._space.clock,
+            address,
+            record.generation,
+            draw_nonce() if nonce is None else nonce,
+            plan.consumed,
+            plan.commands,
+            plan.kept,
+            len(plan.children),
+            *plan.children,
+            *plan.drop,
+        )
+        return accepted(reply)[1].decode()
+
+    async def emit(self, address: str, *, generation: str, token: str, eager: Eager) -> Turned:
+        """Go on carrying out a decision of many commands."""
+        reply = await self._space.actor_call(
+            "emit",
+            address,
+            self._space.clock,
+            address,
+            generation,
+            eager.worker,
+            token,
+            eager.slots,
+            eager.queues,
+            eager.patience_ms,
+        )
+        return read_turned(accepted(reply))
+
+    async def settle(self, address: str, entry: str) -> bool:
+        """Remove a ready entry if nothing is left to do; True: there is."""
+        reply = accepted(await self._space.actor_call("settle", address, address, entry))
+        return reply[0] == b"MORE"
+
+    async def postpone(self, address: str, entry: str, *, delay_ms: int) -> None:
+        """Give a ready entry back to others, after a delay."""
+        await self._space.actor_call("postpone", address, self._space.clock, address, entry, delay_ms)
+
+    async def stop(self, address: str, *, generation: str, base: str, reason: bytes, fingerprint: str) -> None:
+        """Set an actor aside. ``base``: the consumed id that this was decided on (empty: whatever it is)."""
+        reply = await self._space.actor_call(
+            "stop", address, self._space.clock, address, generation, base, reason, fingerprint
+        )
+        accepted(reply)
+
+
+def anew(end: End | None, untaken: Sequence[int]) -> tuple[int, ...]:
+    """Return what a decision that begins anew needs besides: a nonce for its first event, and the events to carry along."""
+    return (draw_nonce(), *untaken) if end is not None and end.status == "continued" else ()
+
+
+def read_turned(reply: list[bytes]) -> Turned:
+    """Read ``IDLE|MORE id granted…``."""
+    return Turned(reply[0] == b"MORE", tuple(int(seq) for seq in reply[2:]))
+
+
+__all__ = ["CHUNK", "NOT_EAGER", "ZERO", "Eager", "Fetched", "History", "Turned", "Turns"]

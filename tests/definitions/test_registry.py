@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from actors.errors import DuplicateDefinition, InvalidOption, UnknownDefinition
+from actors.policy import RetryPolicy
+from actors.registry import Registry
+from actors.workflow.step import Step
+
+
+async def flow(step: Step, cart: str) -> str:
+    return cart
+
+
+async def work(n: int) -> int:
+    return n
+
+
+def test_names_default_to_the_qualified_name_and_can_be_pinned() -> None:
+    registry = Registry()
+
+    @registry.action
+    async def nested() -> None:
+        pass
+
+    assert registry.action(work).name == "work"
+    assert registry.action(name="pinned")(work).name == "pinned"
+    assert nested.name == nested.function.__qualname__
+
+
+def test_bare_and_with_arguments_register_the_same() -> None:
+    registry = Registry()
+    bare = registry.action(work)
+    told = registry.action(name="told", retry=True, queue="gpu", timeout=3)(work)
+
+    assert registry.get_step("work") is bare
+    assert registry.get_step("told") is told
+    assert (told.policy, told.options.queue, told.options.timeout_ms) == (RetryPolicy(), "gpu", 3000)
+    assert registry.steps == (bare, told)
+
+
+def test_two_definitions_under_one_name_are_refused_with_both_places() -> None:
+    registry = Registry()
+    registry.action(work)
+
+    with pytest.raises(DuplicateDefinition) as raised:
+        registry.action(name="work")(work)
+
+    assert str(raised.value).count("test_registry.py:") == 2
+    assert "name=" in str(raised.value)
+
+
+def test_steps_and_workflows_share_one_space_of_names() -> None:
+    registry = Registry()
+    registry.workflow(name="x")(flow)
+    registry.action(name="y")(work)
+
+    with pytest.raises(DuplicateDefinition):
+        registry.action(name="x")(work)
+    with pytest.raises(DuplicateDefinition):
+        registry.workflow(name="y")(flow)
+
+
+def test_a_workflow_may_have_several_versions_and_the_last_is_the_one_to_start() -> None:
+    registry = Registry()
+    one = registry.workflow(flow)
+    two = registry.workflow(version="2")(flow)
+
+    assert registry.get_workflow("flow") is two
+    assert registry.get_workflow("flow", "1") is one
+    assert registry.workflows == (one, two)
+    with pytest.raises(DuplicateDefinition, match="version="):
+        registry.workflow(version="2")(flow)
+    with pytest.raises(UnknownDefinition, match=r"no version '3' here .it has '1', '2'."):
+        registry.get_workflow("flow", "3")
+
+
+def test_unknown_names_are_refused_with_what_is_known() -> None:
+    registry = Registry()
+    registry.action(work)
+
+    with pytest.raises(UnknownDefinition, match=r"no step is registered as 'wrok' \(known: work\)"):
+        registry.get_step("wrok")
+    with pytest.raises(UnknownDefinition, match=r"\(known: none\): import its module"):
+        registry.get_workflow("work")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"value_bytes_max": 0}, {"value_bytes_max": "1 MiB"}, {"default_retry": True}, {"retry_actions_by_default": 1}],
+)
+def test_wrong_settings_of_a_registry_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption, match=next(iter(fields))):
+        Registry(**fields)
+
+
+def test_wrong_names_and_options_register_nothing() -> None:
+    registry = Registry()
+
+    for options in ({"name": "a|b"}, {"timeout": -1}, {"colour": 1}, {"run_after": 3}):
+        with pytest.raises(InvalidOption):
+            cast("Any", registry).action(**options)(work)
+    with pytest.raises(InvalidOption, match="'id' is no option of a workflow"):
+        cast("Any", registry).workflow(id="x")(flow)
+
+    assert registry.steps == ()
+
+
+def test_the_fingerprint_follows_the_code_not_its_place() -> None:
+    def compiled(source: str, *, first_line: int = 1) -> str:
+        scope: dict[str, Any] = {"__name__": "flows"}
+        exec(compile("\n" * (first_line - 1) + source, "flows.py", "exec"), scope)
+        return Registry().workflow(scope["flow"]).fingerprint
+
+    code = "async def flow(step):\n    return {'a', 'b'} and helper()\ndef helper():\n    return 1\n"
+
+    assert compiled(code) == compiled(code, first_line=50)
+    assert compiled(code) == compiled(code.replace("return 1", "return 1  # a comment"))
+    assert compiled(code) != compiled(code.replace("return 1", "return 2"))
+    assert compiled(code) != compiled(code.replace("'b'", "'c'"))
+    assert compiled(code) != compiled(code.replace("and helper()", "or helper()"))
+
+
+def test_the_fingerprint_follows_the_registered_names_of_the_steps() -> None:
+    def compiled(name: str) -> str:
+        registry = Registry()
+        scope: dict[str, Any] = {"__name__": "flows", "pay": registry.action(name=name)(work)}
+        exec("async def flow(step):\n    await pay(1)\n", scope)
+        return registry.workflow(scope["flow"]).fingerprint
+
+    assert compiled("a") == compiled("a")
+    assert compiled("a") != compiled("b")
+
+
+def test_copies_share_the_fingerprint() -> None:
+    definition = Registry().workflow(flow)
+
+    assert definition.with_options(id="x").fingerprint == definition.fingerprint

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from kernel.refusals import Gone, NotFound
+from tests.store.bench import A, Bench, timer, wait
+
+
+async def test_it_returns_what_follows_the_cached_event_without_a_gap(bench: Bench) -> None:
+    generation = await bench.started(wait())
+    one, two = await bench.told(), await bench.told()
+    fetched = await bench.store.turns.fetch(A, generation=generation, fed=generation)
+    assert fetched.events is not None
+    assert [event.id for event in fetched.events] == [one, two]
+
+
+async def test_it_returns_at_most_a_hundred_events_and_the_rest_afterwards(bench: Bench) -> None:
+    generation = await bench.started(wait())
+    bench.space.checking = False
+    for _ in range(130):
+        await bench.told()
+    first = (await bench.store.turns.fetch(A, generation=generation, fed=generation)).events
+    assert first is not None
+    assert len(first) == 100
+    rest = (await bench.store.turns.fetch(A, generation=generation, fed=first[-1].id)).events
+    assert rest is not None
+    assert [event.number for event in rest] == list(range(102, 132))
+
+
+async def test_an_up_to_date_cache_gets_nothing(bench: Bench) -> None:
+    generation = await bench.started(wait())
+    assert (await bench.store.turns.fetch(A, generation=generation, fed=generation)).events == []
+
+
+async def test_a_deleted_mailbox_is_a_gap_to_a_cache_that_has_not_seen_all_of_it(bench: Bench) -> None:
+    generation = await bench.started(wait(), timer(bench.now + 10**6))
+    consumed = await bench.told()
+    await bench.commit(park=True)
+    assert "events" not in await bench.exists()
+    news = await bench.told()
+    assert (await bench.store.turns.fetch(A, generation=generation, fed=generation)).events is None
+    known = (await bench.store.turns.fetch(A, generation=generation, fed=consumed)).events
+    assert known is not None
+    assert [event.id for event in known] == [news]
+
+
+async def test_a_trimmed_mailbox_is_a_gap(bench: Bench) -> None:
+    generation = await bench.started(wait())
+    bench.space.checking = False
+    for _ in range(110):
+        await bench.told()
+        await bench.commit()
+    assert (await bench.store.turns.fetch(A, generation=generation, fed=generation)).events is None
+
+
+async def test_a_cache_of_a_history_that_was_lost_is_not_continued(bench: Bench) -> None:
+    """A server that lost writes has another event under the cached one's number."""
+    generation = await bench.started(wait())
+    await bench.told(nonce=500)
+    await bench.commit()
+    await bench.told()
+    for nonce in (400, 600):
+        assert (await bench.store.turns.fetch(A, generation=generation, fed=f"2-{nonce}")).events is None
+
+
+async def test_a_cache_of_another_generation_is_a_gap(bench: Bench) -> None:
+    generation = await bench.create()
+    assert (await bench.store.turns.fetch(A, generation="1-1", fed="0-0")).events is None
+    assert (await bench.store.turns.fetch(A, generation=generation, fed="0-0")).events
+
+
+async def test_an_unknown_and_a_deleted_actor_are_told_apart(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.record()
+    await bench.create()
+    await bench.ended()
+    await bench.store.instances.cleanup(A)
+    with pytest.raises(Gone):
+        await bench.record()

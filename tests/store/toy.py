@@ -1,0 +1,122 @@
+"""A deterministic toy program, and the values that a worker's replica of it holds. Every command's arguments are a digest of
+the history before it, so that commands of another history are seen (I4)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from kernel.decision import Command, End
+from kernel.event import ZERO, Event, event_number
+from kernel.store.journal import write_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TIMER_MS = 1000
+
+
+class Toy:
+    """started -> two steps, a timer, a wait and perhaps a child; either both steps or the timer -> a last step -> end.
+
+    A cancel request asks for a clean-up step, after which it ends as canceled. A program whose arguments are ``child``
+    runs one step and ends. ``again``: it begins anew once, with the events that it did not take.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.fed = ZERO
+        self.commands: list[Command] = []
+        self.canceled: list[int | str] = []
+        self.open: set[int] = set()
+        self.end: End | None = None
+        self.untaken: list[int] = []
+        self._digest = b""
+        self._roles: dict[str, int] = {}
+        self._seen: set[str] = set()
+        self._arguments = b""
+
+    def feed(self, event: Event) -> None:
+        """Go on with one event."""
+        assert event_number(event.id) > event_number(self.fed)
+        self.fed = event.id
+        if event.kind != "restarted":
+            said = repr((event.kind, event.seq, event.status, event.payload)).encode()
+            self._digest = hashlib.md5(self._digest + said).digest()  # noqa: S324 - a digest for comparison
+        if self.end is None:
+            getattr(self, f"_{event.kind}")(event)
+
+    def _ask(self, role: str, kind: str, event: Event, **more: object) -> None:
+        command = Command(kind, role, role, self._digest, b"", event.number, **more)  # type: ignore[arg-type]
+        self.commands.append(command)
+        self._roles[role] = len(self.commands)
+        self.open.add(len(self.commands))
+
+    def _close(self, seq: int, mark: str = "") -> None:
+        if seq in self.open:
+            self.open.remove(seq)
+            self.canceled.append(f"{mark}{seq}" if mark else seq)
+
+    def _finish(self, status: str) -> None:
+        for seq in sorted(self.open):
+            self._close(seq)
+        self.end = End(status, self._digest)  # type: ignore[arg-type]
+
+    def _started(self, event: Event) -> None:
+        self._arguments = event.payload
+        if event.payload == b"child":
+            self._ask("last", "step", event, queue="default")
+            return
+        self._ask("one", "step", event, queue="default")
+        self._ask("two", "step", event, queue="default", timeout_ms=500, at_most_once=True)
+        self._ask("timer", "timer", event, due_ms=event.at_ms + TIMER_MS)
+        self._ask("go", "wait", event)
+        self._ask("seen", "value", event)
+        self.open.discard(len(self.commands))
+        if b"family" in event.payload:
+            self._ask("kid", "child", event)
+
+    def _restarted(self, event: Event) -> None:
+        pass
+
+    def _event(self, event: Event) -> None:
+        seq = self._roles.get("go", 0)
+        if event.name == "go" and seq in self.open:
+            self._close(seq, "=")
+        else:
+            self.untaken.append(event.number)
+
+    def _cancel_requested(self, event: Event) -> None:
+        if "clean" not in self._roles:
+            for seq in sorted(self.open):
+                self._close(seq)
+            self._ask("clean", "step", event, queue="default")
+
+    def _outcome(self, event: Event) -> None:
+        if event.seq not in self.open:
+            return
+        self.open.remove(event.seq)
+        role = next(role for role, seq in self._roles.items() if seq == event.seq)
+        self._seen.add(role)
+        if role == "clean":
+            self._finish("canceled")
+        elif role == "last":
+            self._finish("continued" if b"again" in self._arguments else "completed")
+            if self.end is not None and self.end.status == "continued":
+                self.end = End("continued", self._arguments.replace(b"again", b"once"))
+        elif "last" not in self._roles and "clean" not in self._roles and (
+            {"one", "two"} <= self._seen or role == "timer"
+        ):
+            for other in ("one", "two", "timer"):
+                self._close(self._roles[other])
+            self._ask("last", "step", event, queue="default", due_ms=0)
+
+    def fields(self, first: int, token: str, canceled: Sequence[int | str]) -> list[bytes]:
+        """Return the journal fields of the commands from ``first`` on."""
+        taken_back = {int(str(item).lstrip("=")) for item in canceled}
+        return [
+            write_command(
+                command, token=token, void=seq in taken_back or (self.end is not None and command.kind != "value")
+            )
+            for seq, command in enumerate(self.commands[first - 1 :], first)
+        ]

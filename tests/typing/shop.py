@@ -1,0 +1,243 @@
+"""A shop's workflows, as a user would write them: both checkers, strict, must find nothing to say.
+
+Checked twice: by the gate, as part of the tests, and by ``test_typing.py`` under the user's own (strict) settings.
+Nothing in here runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Generic, TypeVar, assert_never, assert_type
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from actors.definitions import (
+    AsyncAction,
+    BoundAction,
+    BoundQuery,
+    BoundWorkflow,
+    Mutation,
+    Query,
+    ThreadAction,
+    Workflow,
+)
+from actors.errors import NonRetryable, RetryAfter, StepFailed, StepTimedOut
+from actors.policy import RetryPolicy
+from actors.registry import Registry
+from actors.results import Canceled, Completed, Failed, InProgress, Result, Scheduled, Status, Stopped
+from actors.transaction import Transaction
+from actors.workflow.step import Step
+
+T = TypeVar("T")
+
+manager = Registry(default_retry=RetryPolicy(max_attempts=5), retry_actions_by_default=True)
+
+
+class Size(Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Cart(BaseModel):
+    id: UUID
+    total: int
+    sizes: set[Size] = set()
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    cents: int
+    at: datetime
+
+
+# ------------------------------------------------------------------------------------------------------ definitions
+
+
+@manager.query
+async def load_cart(tx: Transaction, cart: str) -> Cart:
+    found = await tx.get(f"cart:{cart}")
+    if found is None:
+        raise NonRetryable(f"no cart {cart}")
+    return Cart.model_validate_json(found)
+
+
+@manager.query(name="shop.page", queue="reports", timeout=5)
+async def load_page(tx: Transaction, *names: str, limit: int = 10) -> Page[Cart]:
+    return Page(items=[])
+
+
+@manager.mutation
+async def reserve(tx: Transaction, cart: Cart) -> str:
+    tx.set(f"reserved:{cart.id}", "1")
+    return str(cart.id)
+
+
+@manager.mutation(retry=True)
+async def release(tx: Transaction, reservation: str, /, **flags: bool) -> None:
+    tx.delete(f"reserved:{reservation}")
+
+
+@manager.action(
+    retry=RetryPolicy(
+        max_attempts=5, initial_backoff=0.2, base=2, max_backoff=timedelta(seconds=30), stop_on=(KeyError,)
+    )
+)
+async def charge(cart: Cart, *, cents: int) -> Receipt:
+    if cents > 10_000:
+        raise RetryAfter(timedelta(minutes=1))
+    return Receipt(cents, datetime.now(UTC))
+
+
+@manager.action
+async def notify(cart: Cart, text: str = "thanks") -> None: ...
+
+
+@manager.action
+def render(cart: Cart, size: Size) -> bytes:
+    return b""
+
+
+@manager.action(name="render.large", retry=False, queue="gpu")
+def render_large(cart: Cart) -> bytes:
+    return b""
+
+
+@manager.action
+async def awkward(action: int, self: str, step: bool, name: str, options: int) -> float:
+    return 1.0
+
+
+@manager.workflow
+async def checkout(step: Step, cart_id: str, *, gift: bool = False) -> Receipt:
+    cart = await step.run_query(load_cart, cart_id)
+    assert_type(cart, Cart)
+    reservation = await step.run_mutation(reserve, cart)
+    assert_type(reservation, str)
+    try:
+        receipt, _ = await asyncio.gather(
+            step.run_action(charge, cart, cents=cart.total),
+            step.run_action(notify.with_options(run_after=timedelta(minutes=5)), cart),
+        )
+    except StepTimedOut as error:
+        step.log.info("too slow", error_type=error.error_type, attempts=error.attempts)
+        raise
+    except StepFailed:
+        await step.run_mutation(release, reservation, hurried=True)
+        raise
+    assert_type(receipt, Receipt)
+    await step.sleep(timedelta(days=30))
+    await step.sleep(0.5)
+    await step.sleep_until(datetime(2030, 1, 1, tzinfo=UTC))
+    return receipt
+
+
+@manager.workflow(version="2", timeout=timedelta(days=2))
+async def bundle(step: Step, carts: list[str]) -> int:
+    receipts = await asyncio.gather(*(step.run_workflow(checkout.with_options(id=f"c-{cart}"), cart) for cart in carts))
+    assert_type(receipts, list[Receipt])
+    inline = await checkout(step, carts[0], gift=True)
+    assert_type(inline, Receipt)
+    return sum(receipt.cents for receipt in receipts)
+
+
+# ------------------------------------------------------------------------------------------------ inside a workflow
+
+
+@manager.workflow(name="shop.everything")
+async def everything(step: Step, cart: Cart) -> str:
+    direct = await charge(cart, cents=5)
+    assert_type(direct, Receipt)
+    page = await step.run_query(load_page, "a", "b", limit=3)
+    assert_type(page, Page[Cart])
+    picture = await step.run_action(render, cart, Size.SMALL)
+    assert_type(picture, bytes)
+    number = await step.run_action(awkward, 1, self="s", step=True, name="n", options=2)
+    assert_type(number, float)
+
+    first, second = step.run_action(render_large, cart), step.run_action(render, cart, Size.LARGE)
+    done, pending = await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
+    for future in asyncio.as_completed([first]):
+        assert_type(await future, bytes)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(step.run_action(charge, cart, cents=1))
+    assert_type(task.result(), Receipt)
+    async with asyncio.timeout(3):
+        assert_type(await asyncio.wait_for(step.run_mutation(reserve, cart), 5), str)
+    assert_type(await asyncio.shield(first), bytes)
+
+    approved = await step.await_event("approved", Receipt, timeout=timedelta(days=1))
+    assert_type(approved, Receipt)
+    names = await step.await_event("names", list[str])
+    assert_type(names, list[str])
+    anything = await step.await_event("anything")
+    assert_type(anything, Any)
+    step.set_value("progress", 0.5)
+    assert_type(step.now(), datetime)
+    assert_type(step.uuid4(), UUID)
+    assert_type(step.random.random(), float)
+    return f"{step.workflow_id} {len(done)} {len(pending)}"
+
+
+# ---------------------------------------------------------------------------------------------- options and binding
+
+
+def options(cart: Cart) -> None:
+    assert_type(charge.with_options(name="fee", retry=False).with_options(timeout=3)(cart, cents=5).close(), None)
+    render.with_options(retry=RetryPolicy(jitter=False), run_at=datetime.now(UTC), queue="gpu", timeout=None)
+    load_cart.with_options(name="x", inline=True)
+    reserve.with_options(inline=True, priority=3)
+    checkout.with_options(id="order-7", run_after=3, timeout=timedelta(days=1), tags={"customer": "7"})
+    picture = render(cart, Size.LARGE)
+    assert_type(picture, bytes)
+
+    call: BoundAction[..., Receipt] = charge.bind(cart, cents=5)
+    query: BoundQuery[..., object] = load_cart.bind("c-1")
+    starts: list[BoundWorkflow[..., Receipt]] = [checkout.bind(name, gift=True) for name in ("a", "b")]
+    assert_type(call.definition.decode_result(b""), Receipt)
+    assert_type((query.arguments, starts[0].arguments), tuple[bytes, bytes])
+
+
+def kinds() -> tuple[
+    Query[[str], Cart],
+    Mutation[[Cart], str],
+    ThreadAction[[Cart, Size], bytes],
+    AsyncAction[..., Receipt],
+    Workflow[..., int],
+]:
+    return load_cart, reserve, render, charge, bundle
+
+
+# --------------------------------------------------------------------------------------------------------- outcomes
+
+
+def told(status: Status[Receipt]) -> str:
+    match status:
+        case InProgress(running):
+            return ", ".join(step.name for step in running)
+        case Completed(receipt):
+            return str(receipt.cents)
+        case Failed(error) | Stopped(error):
+            return f"{error.error_type}: {error.message}"
+        case Canceled():
+            return "canceled"
+        case Scheduled(at):
+            return at.isoformat()
+        case _:
+            assert_never(status)
+
+
+def narrowed(result: Result[Receipt]) -> int:
+    if result.type == "completed":
+        return result.result.cents
+    if result.type == "failed":
+        return result.error.attempts
+    return 0
