@@ -92,13 +92,14 @@ class WorkflowHandle(Generic[R_co]):
                 await ear.heard()
 
     async def _outcome(self, store: Store) -> Completed[R_co] | Failed | Canceled | None:
-        status = await store.instances.field(self.address, "", "status")
-        if status is None or status == b"gone":
+        """Return how it ended; None while it has not."""
+        status, result = await store.instances.ending(self.address)
+        if status in ("", "gone"):
             raise self._not_found()
-        if status.decode() not in TERMINAL:
+        if status not in TERMINAL or result is None:
             return None
-        now = await self.status()
-        return now if isinstance(now, Completed | Failed | Canceled) else None
+        now = read_status({"status": status.encode()}, {}, result, self._decode)
+        return cast("Completed[R_co] | Failed | Canceled", now)
 
     async def watch(self) -> AsyncIterator[Snapshot]:
         """Yield a snapshot now and after every change; the last one is of its end."""

@@ -26,7 +26,6 @@ class Dispatcher(Server):
         """Work for one worker."""
         super().__init__()
         self._host = host
-        self._room = asyncio.Event()
 
     async def run(self) -> None:
         """Read and turn until cancelled."""
@@ -39,7 +38,7 @@ class Dispatcher(Server):
         reader = Reader(host.store.space, group="dispatchers", consumer=host.incarnation, streams=streams)
         try:
             while True:
-                await self._wait_for_room()
+                await host.hands.until(lambda: self._capacity() > 0)
                 entries = await reader.wait()
                 while entries:
                     for entry in entries:
@@ -68,13 +67,7 @@ class Dispatcher(Server):
                 await host.turner.take(address, ready)
         finally:
             host.hands.entries.discard(key)
-            self._room.set()
 
     def _capacity(self) -> int:
         hands = self._host.hands
         return max(TURNS_BESIDE_STEPS, hands.free) - len(hands.turning)
-
-    async def _wait_for_room(self) -> None:
-        while self._capacity() < 1:
-            self._room.clear()
-            await self._room.wait()

@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-
-import structlog
 
 from actors.current import CurrentStep, set_current_step
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import StepTimedOut
-from actors.packing import packb, unpackb
 from actors.servers.mutator import Mutator
 from actors.transaction import Transaction
 from kernel import Begun, Held
@@ -48,7 +44,7 @@ class Execution:
         command = begun.command
         definition = self._host.registry.get_step(command.target)
         args, kwargs = definition.decode_arguments(command.arguments)
-        self._steps[begun.held] = step = self._describe(begun)
+        self._steps[begun.held] = step = CurrentStep(begun, self)
         set_current_step(step)
         if not command.timeout_ms:
             return await self._call(definition, begun, args, kwargs)
@@ -120,26 +116,11 @@ class Execution:
         self._steps.pop(held, None)
         self._canceled.discard(held)
 
-    def _describe(self, begun: Begun) -> CurrentStep:
-        held, command = begun.held, begun.command
-        workflow_id = held.address[held.address.index("/") + 1 :]
-        steps = self._host.store.steps
+    async def beat(self, held: Held, details: bytes) -> None:
+        """Leave details for the next attempt of a step.
 
-        async def beat(details: object) -> None:
-            if not await steps.beat(held, packb(details)):
-                raise asyncio.CancelledError
-
-        return CurrentStep(
-            workflow_id=workflow_id,
-            seq=held.seq,
-            attempt=held.attempt,
-            idempotency_key=f"{workflow_id}:{held.generation}:{held.seq}",
-            deadline=datetime.fromtimestamp((begun.begun_ms + command.timeout_ms) / 1000, UTC)
-            if command.timeout_ms
-            else None,
-            details=unpackb(begun.details) if begun.details else None,
-            beat=beat,
-            log=lambda: structlog.get_logger(command.label).bind(
-                workflow_id=workflow_id, seq=held.seq, attempt=held.attempt
-            ),
-        )
+        Raises:
+            asyncio.CancelledError: the step is no longer wanted.
+        """
+        if not await self._host.store.steps.beat(held, details):
+            raise asyncio.CancelledError

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from kernel import Held
 
 REMEMBERED_S: Final = 600.0
 """How long tokens that were started are remembered; a rollback of the server may show them again."""
+
+
+REMEMBERED_MAX: Final = 100_000
+"""How many of them at the most (about 20 MB)."""
 
 
 class Hands:
@@ -28,9 +34,9 @@ class Hands:
         """A command that killed workers before: nothing else is started beside it."""
         self._reserved = 0
         self._finishing: set[Held] = set()
-        self._started: dict[str, float] = {}
-        self._room: asyncio.Event = asyncio.Event()
-        self._room.set()
+        self._started: set[int] = set()
+        self._started_at: deque[tuple[float, int]] = deque()
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def free(self) -> int:
@@ -72,32 +78,33 @@ class Hands:
 
     def started(self, held: Held) -> bool:
         """Remember that a command's code begins to run; False: it did before (the server was rolled back)."""
-        now = asyncio.get_running_loop().time()
-        key = held.member
+        key = hash(held)
         if key in self._started:
             return False
-        self._started[key] = now
-        while len(self._started) > 1024:  # noqa: PLR2004 - look at the oldest only now and then
-            oldest = next(iter(self._started))
-            if now - self._started[oldest] < REMEMBERED_S and len(self._started) < 200_000:  # noqa: PLR2004
-                break
-            del self._started[oldest]
+        now = asyncio.get_running_loop().time()
+        self._started.add(key)
+        self._started_at.append((now, key))
+        while now - self._started_at[0][0] > REMEMBERED_S or len(self._started_at) > REMEMBERED_MAX:
+            self._started.discard(self._started_at.popleft()[1])
         return True
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the hands holds."""
+        while not condition():
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            await future
 
     async def room(self) -> None:
         """Wait until a slot is free."""
-        while self.free < 1:
-            self._room.clear()
-            await self._room.wait()
+        await self.until(lambda: self.free > 0)
 
     async def quiet(self, limit_s: float = 30.0) -> bool:
         """Stop taking more and wait until nothing runs; False: it took too long."""
         self._reserved += self.concurrency
         try:
             async with asyncio.timeout(limit_s):
-                while len(self.held) > 0:
-                    self._room.clear()
-                    await self._room.wait()
+                await self.until(lambda: not self.held)
         except TimeoutError:
             return False
         finally:
@@ -107,13 +114,14 @@ class Hands:
 
     async def empty(self) -> None:
         """Wait until nothing is in hand and no turn is under way."""
-        while self.held or self.turning:
-            self._room.clear()
-            await self._room.wait()
+        await self.until(lambda: not self.held and not self.turning)
 
     def _changed(self) -> None:
-        if not self._room.is_set():
-            self._room.set()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
 
     def turn_ended(self, address: str) -> None:
         """A turn is over."""

@@ -137,7 +137,7 @@ class Runner(Server):
         """Run one attempt and record what came of it; then the command is out of hand."""
         held, hands = begun.held, self._host.hands
         try:
-            if not hands.started(held) and begun.command.at_most_once:
+            if begun.command.at_most_once and not hands.started(held):
                 unknown = OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack")
                 await self._fail(begun, unknown)
                 return

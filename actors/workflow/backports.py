@@ -6,6 +6,10 @@
 - ``all_tasks`` filters a set of all tasks of the process; here it answers from the loop's own.
 - The future that ``gather`` returns is hashed by address; here by the loop's numbers.
 
+What cannot be mended, since it is in C: from 3.13 on ``Task.uncancel`` also withdraws a cancellation that was not yet
+delivered. It shows when a task group fails inside a timeout at the moment of its cancellation; a replay on another
+version then stops.
+
 Functions written in Python have their code replaced, not their name rebound: a module that said
 ``from asyncio import wait_for`` before this one was imported (the usual order of imports) is reached as well.
 """
@@ -27,22 +31,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _codes(function: object) -> set[CodeType]:
-    """Return the code of ``function`` and of what is nested in it (comprehensions, before 3.12)."""
+def _codes(function: object) -> dict[int, CodeType]:
+    """Return the code of ``function`` and of what is nested in it (comprehensions, before 3.12), by identity."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
-        return set()
-    return {code, *(part for part in code.co_consts if isinstance(part, CodeType))}
+        return {}
+    return {id(part): part for part in (code, *code.co_consts) if isinstance(part, CodeType)}
 
 
-ENSURE_FUTURE_CODES: Final = frozenset(
-    _codes(asyncio.ensure_future) | _codes(getattr(asyncio_tasks, "_ensure_future", None))
-)
+# By identity, since the hash of code objects reads them whole: it took longer than making a task.
+ENSURE_FUTURE_CODES: Final = _codes(asyncio.ensure_future) | _codes(getattr(asyncio_tasks, "_ensure_future", None))
 """Code through which asyncio's functions make tasks of coroutines."""
 
-AS_COMPLETED_CODES: Final = frozenset(
-    _codes(asyncio.as_completed)
-    | _codes(getattr(getattr(asyncio_tasks, "_AsCompletedIterator", None), "__init__", None))
+AS_COMPLETED_CODES: Final = _codes(asyncio.as_completed) | _codes(
+    getattr(getattr(asyncio_tasks, "_AsCompletedIterator", None), "__init__", None)
 )
 """Code of ``as_completed``."""
 

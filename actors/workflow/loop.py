@@ -196,7 +196,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     ) -> WorkflowTask[T]:
         """Return a numbered task; a step's future may stand for the coroutine."""
         caller = sys._getframe(1)  # noqa: SLF001 - one frame: asyncio gives no other sign of as_completed
-        if caller.f_code in ENSURE_FUTURE_CODES:
+        if id(caller.f_code) in ENSURE_FUTURE_CODES:
             _refuse_as_completed(coro)
         if options.get("eager_start"):
             _close(coro)
@@ -264,9 +264,9 @@ def _close(coro: object) -> None:
 def _refuse_as_completed(coro: object) -> None:
     """Raise if the caller's caller is ``as_completed``, which starts bare coroutines in the order of addresses."""
     frame = sys._getframe(2)  # noqa: SLF001
-    while frame.f_code in ENSURE_FUTURE_CODES and frame.f_back is not None:
+    while id(frame.f_code) in ENSURE_FUTURE_CODES and frame.f_back is not None:
         frame = frame.f_back
-    if frame.f_code in AS_COMPLETED_CODES:
+    if id(frame.f_code) in AS_COMPLETED_CODES:
         _close(coro)
         _refused_as_completed()
 

@@ -17,10 +17,12 @@ from actors.workflow.tasks import EventFuture, StepFuture
 from kernel import Command
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from structlog.typing import FilteringBoundLogger
 
     from actors.definitions import Action, Definition, Mutation, Query, StepDefinition, Workflow
-    from actors.options import Duration
+    from actors.options import Duration, StepOptions
     from actors.workflow.commands import Commands
     from actors.workflow.loop import WorkflowLoop
 
@@ -113,7 +115,7 @@ class Step:
         future.seq = commands.ask(command, future, definition)
         return future
 
-    def with_options(self, **options: object) -> Step:
+    def with_options(self, **options: Unpack[StepOptions]) -> Step:
         """Return a copy; what is run through it has these options. Further calls add to them, the later one wins."""
         return Step(self._loop, self._surroundings, tuple({**dict(self._options), **options}.items()))
 
@@ -121,9 +123,12 @@ class Step:
 
     def sleep(self, duration: Duration) -> StepFuture[None]:
         """Sleep durably for a timedelta or seconds; not positive: until other tasks have had their turn."""
-        length: object = duration.total_seconds() if isinstance(duration, timedelta) else duration
-        negative = isinstance(length, int | float) and length < 0
-        return self._sleep(0 if negative else duration_ms("duration", length))
+        seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+        try:
+            negative = seconds < 0
+        except TypeError:
+            negative = False  # no number: refused in the words of all durations
+        return self._sleep(0 if negative else duration_ms("duration", seconds))
 
     def sleep_until(self, time: datetime) -> StepFuture[None]:
         """Sleep durably until ``time``, an aware datetime."""

@@ -193,7 +193,9 @@ def _places(found: PartitionKeys) -> Iterator[str]:
     for name, entries in found.streams.items():
         if name != "outbox":
             yield from (f"I5: {name} {entry} is nobody's" for entry in entries if (name, entry) not in wanted)
-        yield from (f"I5: {name} {entry} is pending, but deleted" for entry in found.pending[name] if entry not in entries)
+        yield from (
+            f"I5: {name} {entry} is pending, but deleted" for entry in found.pending[name] if entry not in entries
+        )
     for name, members in found.sets.items():
         yield from (f"I6: {name} {member} is nobody's" for member in members if (name, member) not in wanted)
     for entry, fields in found.streams.get("outbox", {}).items():

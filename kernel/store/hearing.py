@@ -97,14 +97,13 @@ class Hearing:
     async def _hear(self) -> None:
         while True:
             pubsub = self._space.connector.client(self._space.keys.tags[0]).pubsub()
-            subscriber = asyncio.get_running_loop().create_task(self._subscribe(pubsub))
+            subscriber: asyncio.Task[None] | None = None
             try:
+                # A channel that nobody speaks on keeps the connection subscribed while listeners come and go.
+                await pubsub.subscribe(f"{self._space.keys.tags[0]}:silence")
+                subscriber = asyncio.get_running_loop().create_task(self._subscribe(pubsub))
                 while True:
-                    if not pubsub.subscribed:
-                        await self._changed.wait()
-                        await asyncio.sleep(0)
-                        continue
-                    message = await pubsub.get_message(timeout=5.0)
+                    message = await pubsub.get_message(timeout=None)
                     if message is not None:
                         said = message["data"] if message["type"] == "message" else None
                         self._ring(message["channel"].decode(), said)
@@ -112,9 +111,10 @@ class Hearing:
                 log.debug("subscription lost, making it anew", error=str(error))
                 await asyncio.sleep(BACKOFF_S_MAX / 5)
             finally:
-                subscriber.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *LOST, RedisError):
-                    await subscriber
+                if subscriber is not None:
+                    subscriber.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, *LOST, RedisError):
+                        await subscriber
                 with contextlib.suppress(*LOST, RedisError):
                     await pubsub.aclose()
 
@@ -122,16 +122,14 @@ class Hearing:
         """Keep the subscription as wide as there are listeners."""
         known: set[str] = set()
         while True:
-            wanted = set(self._ears)
-            with contextlib.suppress(*LOST, RedisError):
-                if new := wanted - known:
-                    await pubsub.subscribe(*new)
-                if old := known - wanted:
-                    await pubsub.unsubscribe(*old)
-                known = wanted
             self._changed.clear()
-            if set(self._ears) == known:
-                await self._changed.wait()
+            wanted = set(self._ears)
+            if new := wanted - known:
+                await pubsub.subscribe(*new)
+            if old := known - wanted:
+                await pubsub.unsubscribe(*old)
+            known = wanted
+            await self._changed.wait()
 
     def _ring(self, channel: str, said: bytes | None) -> None:
         for ear in self._ears.get(channel, ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple, Required, TypedDict, Unpack
+from typing import NamedTuple, Required, TypedDict, Unpack, cast
 
 from kernel.refusals import accepted
 from kernel.store import keys
@@ -177,6 +177,17 @@ class Instances:
         tag = self._space.keys.tag_of(address)
         reply = await self._space.send(tag, "HGET", keys.actor(tag, address, "journal"), "result")
         return reply if isinstance(reply, bytes) else None
+
+    async def ending(self, address: str) -> tuple[str, bytes | None]:
+        """Return an actor's status (empty: there is none) and its result field, by one round trip.
+
+        Read in this order, a status that says that it has ended always comes with its result.
+        """
+        tag = self._space.keys.tag_of(address)
+        status = self._space.send(tag, "HGET", keys.actor(tag, address), "status")
+        result = self._space.send(tag, "HGET", keys.actor(tag, address, "journal"), "result")
+        found = await status
+        return (found.decode() if isinstance(found, bytes) else ""), cast("bytes | None", await result)
 
     async def names(self) -> set[str]:
         """Return the names of all workflows ever started here."""

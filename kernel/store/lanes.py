@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from hiredis import pack_command
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -44,7 +45,7 @@ class RedisLane:
         connection = self._connection
         replies: list[object] = []
         async with asyncio.timeout(reply_s):
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await connection.send_packed_command([pack_command(words) for words in commands])
             for _ in commands:
                 try:
                     replies.append(await connection.read_response(disable_decoding=True, timeout=math.inf))

@@ -56,21 +56,22 @@ def plan_restart(
     """Work out a restart from command ``from_seq`` (1 to one more than there are; None: the first without success).
 
     ``fields``: names of all the journal's fields. ``closed``: the fields ``x<seq>``, by number of the command; the value
-    is the number of the last event fed when it was closed.
+    is the number of the last event fed when it was closed. A request to cancel is undone: it and what was asked for
+    since are dropped, since outcomes must answer what is asked for when they are fed again.
     """
     outcomes = {event.seq: event for event in events if event.kind == "outcome"}
     start = first_unfinished(commands, outcomes, closed) if from_seq is None else from_seq
     if not 1 <= start <= len(commands) + 1:
         raise ValueError(f"there is no step {start}: give a number from 1 to {len(commands) + 1}")
+    requests = [event.number for event in events if event.kind == "cancel_requested"]
+    start = min([start, *(seq for seq, command in enumerate(commands, 1) if requests and command.at >= requests[0])])
     # From behind the last command: the event that asked for it is fed again, since it may have been the one that ended it.
-    at = commands[min(start, len(commands)) - 1].at if commands else 0
+    at = min([commands[min(start, len(commands)) - 1].at if commands else 0, *requests])
     consumed = next((event.id for event in reversed(events) if event.number < at), ZERO)
     number = event_number(consumed)
     stay = sum(command.at <= number for command in commands)
-    unneeded = {f"e{e.number}" for e in events if e.kind == "cancel_requested" and e.number > number}
-    drop = tuple(
-        field for field in fields if field in unneeded or _dropped(field, start, stay, number, closed)
-    )
+    unneeded = {f"e{request}" for request in requests}
+    drop = tuple(field for field in fields if field in unneeded or _dropped(field, start, stay, number, closed))
     children = tuple(_unneeded_children(commands, outcomes, closed, start))
     return RestartPlan(consumed, stay, start - 1, children, drop)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 from redis.exceptions import RedisError, ResponseError
@@ -22,9 +24,13 @@ DEFAULT_PARTITIONS: Final = 12
 NONCE_BITS: Final = 62
 
 
+_random = Random(secrets.randbits(256))  # noqa: S311 - nonces need to be different, not secret
+os.register_at_fork(after_in_child=lambda: _random.seed(secrets.randbits(256)))
+
+
 def draw_nonce() -> int:
     """Draw the random part of an event id."""
-    return secrets.randbits(NONCE_BITS)
+    return _random.getrandbits(NONCE_BITS)
 
 
 class Space:

@@ -72,6 +72,11 @@ class Bench:
             key = keys.shared(self.tag, stream)
             await self.space.send(self.tag, "XGROUP", "CREATE", key, group, "0", "MKSTREAM")
 
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.store.exclusives.close()
+        await self.space.close()
+
     @property
     def tag(self) -> str:
         return self.space.keys.tags[0]
@@ -139,7 +144,8 @@ class Bench:
     async def told(self, name: str = "go", *, address: str = A, **more: object) -> str:
         """Tell an external event; return its id."""
         return await self.store.instances.append(
-            address, **{"kind": "event", "name": name, "payload": b"news", **more}  # type: ignore[arg-type]
+            address,
+            **{"kind": "event", "name": name, "payload": b"news", **more},  # type: ignore[arg-type]
         )
 
     # --------------------------------------------------------------------------------------------------- steps
@@ -158,7 +164,8 @@ class Bench:
 
     async def complete(self, held: Held, payload: bytes = b"done", **more: object) -> Appended:
         return await self.store.steps.complete(
-            held, **{"nonce": 7, "at_ms": self.now, "status": "ok", "payload": payload, **more}  # type: ignore[arg-type]
+            held,
+            **{"nonce": 7, "at_ms": self.now, "status": "ok", "payload": payload, **more},  # type: ignore[arg-type]
         )
 
     async def advance(

@@ -50,7 +50,9 @@ class CheckedSpace(Space):
     def actor_call(self, name: str, address: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
         return self.call(name, self.keys.tag_of(address), *arguments)
 
-    async def _checked(self, name: str, call: object, key: str, arguments: tuple[str | bytes | int | float, ...]) -> object:
+    async def _checked(
+        self, name: str, call: object, key: str, arguments: tuple[str | bytes | int | float, ...]
+    ) -> object:
         if not hasattr(self, "_one"):
             self._one = asyncio.Lock()
             self.memory = Memory()

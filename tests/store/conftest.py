@@ -53,4 +53,4 @@ def bench(runner: asyncio.Runner, url: str) -> Iterator[Bench]:
     made.append(Bench(space))
     runner.run(made[0].open())
     yield made[0]
-    runner.run(space.close())
+    runner.run(made[0].close())

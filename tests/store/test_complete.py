@@ -70,7 +70,7 @@ async def test_an_outcome_of_an_earlier_life_is_refused(bench: Bench) -> None:
     held = (await bench.begun()).held
     await bench.store.instances.cancel(A, payload=b"")
     await bench.store.turns.restart(A)
-    await bench.commit()
+    await bench.commit([step()])
     with pytest.raises(StaleGeneration):
         await bench.complete(held)
 
@@ -114,9 +114,7 @@ async def test_a_zombies_mutation_writes_nothing(bench: Bench) -> None:
     key = keys.shared(bench.tag, "app:n").encode()
     async with bench.store.exclusives.one(bench.tag) as exclusive:
         with pytest.raises(NotOwner):
-            await exclusive.complete(
-                zombie, nonce=1, at_ms=bench.now, payload=b"", broken=b"", writes=[(b"INCR", key)]
-            )
+            await exclusive.complete(zombie, nonce=1, at_ms=bench.now, payload=b"", broken=b"", writes=[(b"INCR", key)])
     assert await bench.space.send(bench.tag, "EXISTS", key) == 0
 
 

@@ -65,12 +65,8 @@ async def test_a_start_without_message_takes_the_place_of_a_tombstone(bench: Ben
 
 async def test_who_else_asks_for_an_existing_child_gets_its_result_too(bench: Bench) -> None:
     await bench.create(message="m1", fields={"parent": "wf/p|1-1|2|t1"})
-    await bench.store.instances.create(
-        A, name="flow", arguments=b"", message="m2", fields={"parent": "wf/q|1-2|3|t2"}
-    )
-    await bench.store.instances.create(
-        A, name="flow", arguments=b"", message="m2", fields={"parent": "wf/q|1-2|3|t2"}
-    )
+    await bench.store.instances.create(A, name="flow", arguments=b"", message="m2", fields={"parent": "wf/q|1-2|3|t2"})
+    await bench.store.instances.create(A, name="flow", arguments=b"", message="m2", fields={"parent": "wf/q|1-2|3|t2"})
     await bench.ended()
     told = [(m.to, m.receiver_generation, m.seq, m.token, m.payload) for m in await bench.messages()]
     assert told == [("wf/p", "1-1", "2", "t1", b"out"), ("wf/q", "1-2", "3", "t2", b"out")]

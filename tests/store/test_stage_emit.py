@@ -14,7 +14,9 @@ def fields(count: int, token: str, first: int = 1) -> list[bytes]:
 
 async def stage(bench: Bench, token: str, first: int, count: int, base: str = "0-0") -> None:
     record = await bench.record()
-    reply = await bench.space.actor_call("stage", A, A, record.generation, base, token, first, *fields(count, token, first))
+    reply = await bench.space.actor_call(
+        "stage", A, A, record.generation, base, token, first, *fields(count, token, first)
+    )
     assert isinstance(reply, list)
     if reply[0] != b"STAGED":
         raise StageLost if reply[0] == b"STAGE_LOST" else StaleTurn
@@ -23,7 +25,24 @@ async def stage(bench: Bench, token: str, first: int, count: int, base: str = "0
 async def commit_staged(bench: Bench, token: str, count: int) -> None:
     """Commit what was staged by hand, without staging it again."""
     record = await bench.record()
-    words = (bench.now, A, record.generation, record.consumed, record.appended, "w1", token, 0, ",", 0, 0, "", "", 0, count, 0)
+    words = (
+        bench.now,
+        A,
+        record.generation,
+        record.consumed,
+        record.appended,
+        "w1",
+        token,
+        0,
+        ",",
+        0,
+        0,
+        "",
+        "",
+        0,
+        count,
+        0,
+    )
     reply = await bench.space.actor_call("commit", A, *words)
     assert isinstance(reply, list)
     if reply[0] not in {b"IDLE", b"MORE"}:

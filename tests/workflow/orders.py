@@ -19,7 +19,7 @@ from tests.workflow.host import Host, work
 from tests.workflow.programs import Choices, draw_program, go_on, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine
 
     from actors.workflow import Step
 
@@ -32,7 +32,7 @@ async def wait_returns_sets(step: Step) -> None:
     async def one(name: str) -> str:
         return await step.run_action(work, name)
 
-    pending: Iterable[asyncio.Future[Any]] = {
+    pending: set[asyncio.Future[Any]] = {
         *(asyncio.create_task(one(f"task {number}")) for number in range(6)),
         *(step.run_action(work, f"step {number}") for number in range(6)),
         *(asyncio.gather(one(f"gathered {number}")) for number in range(6)),
@@ -59,6 +59,21 @@ async def a_task_group_cancels_in_the_order_of_a_set(step: Step) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(9):
                 group.create_task(one(f"{number}"))
+
+
+async def gathers_are_put_into_sets(step: Step) -> None:
+    async def one(name: str) -> None:
+        try:
+            await step.run_action(work, name)
+        except asyncio.CancelledError:
+            await step.run_action(work, f"undo {name}")
+            raise
+
+    gathered = [asyncio.gather(one(f"{number}")) for number in range(12)]
+    _, pending = await asyncio.wait(gathered, return_when=asyncio.FIRST_COMPLETED)
+    for future in pending:
+        future.cancel()
+    await asyncio.wait(gathered)
 
 
 async def all_tasks_is_a_set(step: Step) -> None:
@@ -150,6 +165,7 @@ if __name__ == "__main__":
                     for code in (
                         wait_returns_sets,
                         a_task_group_cancels_in_the_order_of_a_set,
+                        gathers_are_put_into_sets,
                         all_tasks_is_a_set,
                         as_completed_starts_from_a_set,
                         wait_for_awaits_in_place,

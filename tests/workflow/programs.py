@@ -116,7 +116,8 @@ class Run:
 
     async def do_queue(self, node: Node) -> object:
         if node.amount % 2:
-            return self.queue.put_nowait(node.amount)
+            self.queue.put_nowait(node.amount)
+            return "queued"
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(self.queue.get(), 1 + node.amount)
         return "nothing queued"

@@ -253,6 +253,15 @@ def test_current_task_and_all_tasks_are_the_workflows_own(start: Starter) -> Non
     assert sorted(names) == ["Task-3", "flow", "one 0", "one 1"]
 
 
+def test_all_tasks_does_not_ask_the_set_of_the_whole_process(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def flow(step: Step) -> int:
+        return len(asyncio.all_tasks()) + len(asyncio.all_tasks(asyncio.get_running_loop()))
+
+    for name in ("_all_tasks", "_scheduled_tasks"):
+        monkeypatch.setattr(asyncio.tasks, name, [], raising=False)
+    assert start(flow).result == 2
+
+
 def test_call_later_and_call_at_are_timers_that_can_be_canceled(start: Starter) -> None:
     async def flow(step: Step) -> list[str]:
         loop, seen = asyncio.get_running_loop(), list[str]()

@@ -197,7 +197,7 @@ def test_a_task_group_takes_step_futures(start: Starter) -> None:
         async with asyncio.TaskGroup() as group:
             a = group.create_task(step.run_action(work, "a"))
             b = group.create_task(step.run_action(work, "b"))
-        return a.result() - b.result()
+        return int(a.result()) - int(b.result())
 
     host = start(flow)
     host.answer("a", 5)

@@ -1,4 +1,4 @@
-"""Races replay as they happened: random programs, fed with outcomes in random order, on warm, cold and shared copies."""
+"""Races replay as they happened: random programs with outcomes in random order, on warm, cold and shared copies."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ redis.call('HSET', a.record, 'ready', '')
 a.ready = ''
 local delay = tonumber(ARGV[4])
 if delay > 0 and turning(a) and not (a.appended == a.consumed and a.emitted == a.commands) then
-  schedule('delayed', clock(ARGV[1]) + delay, member('ready', a.generation, '0', '0', '', a.address))
+  schedule('delayed', clock(ARGV[1]) + delay, own_member(a, 'ready'))
 else
   settle(a)
 end

@@ -37,7 +37,7 @@ if tonumber(ARGV[7]) > 0 then redis.call('HSET', a.record, 'kept', ARGV[7] .. '*
 set_status(a, 'running')
 redis.call('ZREM', K .. ':expiry', a.address)
 if again[3] then
-  schedule('delayed', now + tonumber(again[3]), member('deadline', a.generation, '0', '0', '', a.address))
+  schedule('delayed', now + tonumber(again[3]), own_member(a, 'deadline'))
 end
 wake(a)
 redis.call('PUBLISH', a.channel, a.appended)

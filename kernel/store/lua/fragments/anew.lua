@@ -1,61 +1,61 @@
 -- anew: continue_as_new. The journal is replaced in one step; facts that nobody took come along under new numbers.
 -- Numbers go on, so no event id is issued twice; parent, waiters, values and other fields of the record stay.
-
--- Messages that start detached children must not look into a journal that is about to go: they take their command along.
-local function carry_children(a)
-  local all = redis.call('HGETALL', a.open)
-  for i = 1, #all, 2 do
-    local entry = string.match(parse_open(all[i + 1]).place, '^outbox:(.+)$')
-    if entry then
-      local command = redis.call('HGET', a.journal, 'c' .. all[i])
-      local head = head_of(command)
-      if has(head.flags, 'd') then
-        redis.call('XACK', K .. ':outbox', 'couriers', entry)
-        if redis.call('XDEL', K .. ':outbox', entry) == 1 then redis.call('HINCRBY', a.record, 'undelivered', -1) end
-        post(a, 'create', '', { 's', all[i], 't', head.token, 'p', command })
-      end
-    end
-  end
-end
-
--- Dedupe fields of this generation (older ones have had their time), as a flat list.
-local function remembered(a)
-  local names, kept = {}, {}
-  for _, field in ipairs(redis.call('HKEYS', a.journal)) do
-    if string.sub(field, 1, 1) == 'd' then names[#names + 1] = field end
-  end
-  for from = 1, #names, 1000 do
-    local last = math.min(#names, from + 999)
-    for i, id in ipairs(redis.call('HMGET', a.journal, unpack(names, from, last))) do
-      if number_of(id) >= number_of(a.generation) then
-        kept[#kept + 1] = names[from + i - 1]
-        kept[#kept + 1] = id
-      end
-    end
-  end
-  return kept
-end
-
--- Facts to carry: those listed (fed, taken by no wait; list[first] …), then those not consumed.
-local function untaken(a, list, first)
-  local facts = {}
-  for i = first, #list do facts[#facts + 1] = redis.call('HGET', a.journal, 'e' .. list[i]) or nil end
-  for _, entry in ipairs(redis.call('XRANGE', a.events, '(' .. a.consumed, '+')) do
-    if entry[2][1] == 'e' then facts[#facts + 1] = redis.call('HGET', a.journal, 'e' .. number_of(entry[1])) or nil end
-  end
-  return facts
-end
-
-local function rearm_deadline(a, now, generation)
-  local timeout = redis.call('HGET', a.record, 'timeout')
-  if timeout then
-    redis.call('ZREM', K .. ':delayed', member('deadline', a.generation, '0', '0', '', a.address))
-    schedule('delayed', now + tonumber(timeout), member('deadline', generation, '0', '0', '', a.address))
-  end
-end
-
+-- Everything is inside one function: what a script defines costs each call of it, and this is rarely called.
 -- list[at] is the nonce of the new started event, list[at + 1] … the numbers of facts that were fed and not taken.
 local function begin_anew(a, now, arguments, list, at)
+  -- Messages that start detached children must not look into a journal that is about to go: they take their command along.
+  local function carry_children(a)
+    local all = redis.call('HGETALL', a.open)
+    for i = 1, #all, 2 do
+      local entry = string.match(parse_open(all[i + 1]).place, '^outbox:(.+)$')
+      if entry then
+        local command = redis.call('HGET', a.journal, 'c' .. all[i])
+        local head = head_of(command)
+        if has(head.flags, 'd') then
+          redis.call('XACK', K .. ':outbox', 'couriers', entry)
+          if redis.call('XDEL', K .. ':outbox', entry) == 1 then redis.call('HINCRBY', a.record, 'undelivered', -1) end
+          post(a, 'create', '', { 's', all[i], 't', head.token, 'p', command })
+        end
+      end
+    end
+  end
+
+  -- Dedupe fields of this generation (older ones have had their time), as a flat list.
+  local function remembered(a)
+    local names, kept = {}, {}
+    for _, field in ipairs(redis.call('HKEYS', a.journal)) do
+      if string.sub(field, 1, 1) == 'd' then names[#names + 1] = field end
+    end
+    for from = 1, #names, 1000 do
+      local last = math.min(#names, from + 999)
+      for i, id in ipairs(redis.call('HMGET', a.journal, unpack(names, from, last))) do
+        if number_of(id) >= number_of(a.generation) then
+          kept[#kept + 1] = names[from + i - 1]
+          kept[#kept + 1] = id
+        end
+      end
+    end
+    return kept
+  end
+
+  -- Facts to carry: those listed (fed, taken by no wait; list[first] …), then those not consumed.
+  local function untaken(a, list, first)
+    local facts = {}
+    for i = first, #list do facts[#facts + 1] = redis.call('HGET', a.journal, 'e' .. list[i]) or nil end
+    for _, entry in ipairs(redis.call('XRANGE', a.events, '(' .. a.consumed, '+')) do
+      if entry[2][1] == 'e' then facts[#facts + 1] = redis.call('HGET', a.journal, 'e' .. number_of(entry[1])) or nil end
+    end
+    return facts
+  end
+
+  local function rearm_deadline(a, now, generation)
+    local timeout = redis.call('HGET', a.record, 'timeout')
+    redis.call('ZREM', K .. ':delayed', own_member(a, 'ready'), own_member(a, 'deadline'))
+    if timeout then
+      schedule('delayed', now + tonumber(timeout), member('deadline', generation, '0', '0', '', a.address))
+    end
+  end
+
   carry_children(a)
   while take_back(a, SWEEP_MAX) do end
   local facts, dedupes = untaken(a, list, at + 1), remembered(a)

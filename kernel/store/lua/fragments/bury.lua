@@ -26,7 +26,7 @@ local function leave(a, now)
     next = next + #names
     redis.call('HSET', a.record, 'doomed', digits(next))
     if next <= last then
-      schedule('delayed', now, member('sweep', a.generation, '0', '0', '', a.address))
+      schedule('delayed', now, own_member(a, 'sweep'))
       return false
     end
   end

@@ -32,7 +32,7 @@ end
 -- Takes back SWEEP_MAX open commands; a `sweep` member in delayed goes on with the rest.
 local function sweep(a, now)
   if take_back(a, SWEEP_MAX) then
-    schedule('delayed', now, member('sweep', a.generation, '0', '0', '', a.address))
+    schedule('delayed', now, own_member(a, 'sweep'))
   end
 end
 
@@ -43,13 +43,8 @@ local function tell(a, who, status, payload)
 end
 
 local function finish(a, now, status, payload)
-  local more = redis.call('HMGET', a.record, 'parent', 'waiters', 'on_complete', 'retention', 'timeout')
-  if a.status == 'scheduled' then
-    redis.call('ZREM', K .. ':delayed', member('start', a.generation, '0', '0', '', a.address))
-  elseif a.ready == '' then -- it may have been postponed
-    redis.call('ZREM', K .. ':delayed', member('ready', a.generation, '0', '0', '', a.address))
-  end
-  if more[5] then redis.call('ZREM', K .. ':delayed', member('deadline', a.generation, '0', '0', '', a.address)) end
+  local more = redis.call('HMGET', a.record, 'parent', 'waiters', 'on_complete', 'retention')
+  redis.call('ZREM', K .. ':delayed', own_member(a, a.status == 'scheduled' and 'start' or 'ready'), own_member(a, 'deadline'))
   set_status(a, status)
   sweep(a, now)
   redis.call('DEL', a.staged, a.events)

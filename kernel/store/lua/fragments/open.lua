@@ -21,6 +21,9 @@ local function member(what, generation, seq, attempt, token, address)
   return what .. '|' .. generation .. '|' .. string.format('%06d', seq) .. '|' .. attempt .. '|' .. token .. '|' .. address
 end
 
+-- A member of `delayed` that is about the actor itself.
+local function own_member(a, what) return member(what, a.generation, '0', '0', '', a.address) end
+
 local function split_member(m)
   local what, generation, seq, attempt, token, address = string.match(m, '^([^|]*)|([^|]*)|(%d+)|(%d+)|([^|]*)|(.+)$')
   return what, generation, tostring(tonumber(seq)), attempt, token, address

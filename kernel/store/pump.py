@@ -1,0 +1,195 @@
+"""Pump: one connection of a link: takes the calls that wait, sends them as one pipeline, answers them. Again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from kernel.errors import ServerRefused, ServerUnreachable
+from kernel.store.scripts import SCRIPTS, Script
+
+if TYPE_CHECKING:
+    from kernel.store.link import Link
+
+Words = tuple[str | bytes | int | float, ...]
+LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError, EOFError)
+AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED")
+"""Error words of a node that cannot serve now, or is no longer the one to ask."""
+BATCH_MAX: Final = 256
+BACKOFF_S_MAX: Final = 0.5
+
+
+class Lane(Protocol):
+    """One connection: sends commands as one pipeline, returns the replies in order, errors as values."""
+
+    async def send(self, commands: Sequence[Words], *, reply_s: float = 5.0) -> list[object]:
+        """Raise one of ``LOST`` if any reply did not come within ``reply_s``."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Call:
+    """One command under way."""
+
+    __slots__ = ("future", "script", "words")
+
+    def __init__(self, words: Words, script: Script | None, future: asyncio.Future[object]) -> None:
+        self.words = words
+        self.script = script
+        self.future = future
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.script.name if self.script else str(self.words[0])
+
+
+class Pump:
+    """One lane and the task that uses it."""
+
+    def __init__(self, link: Link, connect: Callable[[], Awaitable[Lane]]) -> None:
+        """Connect at the first call."""
+        self._link = link
+        self._connect = connect
+        self._lane: Lane | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> bool:
+        """Have the waiting calls taken; False: it is busy, and will look when it is done."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="pump")
+            return True
+        idle = self._idle
+        if idle is None or idle.done():
+            return False
+        idle.set_result(None)
+        return True
+
+    async def close(self) -> None:
+        """End the task and the lane."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            with contextlib.suppress(*LOST, RedisError):
+                await lane.close()
+
+    async def _run(self) -> None:
+        pending = self._link.pending
+        while True:
+            if not pending:
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+                self._idle = None
+            batch = [pending.popleft() for _ in range(min(len(pending), BATCH_MAX))]
+            if pending:
+                self._link.wake_another()
+            try:
+                await self._exchange(batch)
+            except asyncio.CancelledError:
+                fail(batch, ServerUnreachable(self._link.url, "the connection was closed"))
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug of ours must reach its callers, not end the pump
+                fail(batch, error)
+
+    async def _exchange(self, batch: list[Call]) -> None:
+        """Send a batch until each call has an answer."""
+        loop = asyncio.get_running_loop()
+        since: float | None = None
+        backoff_s = 0.02
+        patience_s = self._link.patience_s
+        while batch:
+            try:
+                lane = self._lane or await self._open_lane()
+                replies = await lane.send([call.words for call in batch])
+            except (*LOST, RedisError) as error:
+                since = since or loop.time()
+                await self._break(error)
+                if patience_s is not None and loop.time() - since > patience_s:
+                    fail(batch, ServerUnreachable(self._link.url, str(error) or type(error).__name__))
+                    return
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+                continue
+            batch = await self._resolve(batch, replies)
+
+    async def _open_lane(self) -> Lane:
+        lane = await self._connect()
+        try:
+            await lane.send([("SCRIPT", "LOAD", script.text) for script in SCRIPTS.values()])
+        except BaseException:
+            await lane.close()
+            raise
+        self._lane = lane
+        self._link.restored()
+        return lane
+
+    async def _break(self, error: BaseException) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            self._link.broke(error)
+            with contextlib.suppress(*LOST, RedisError):
+                await lane.close()
+
+    async def _resolve(self, batch: list[Call], replies: list[object]) -> list[Call]:
+        """Answer the calls; return those that have to be sent again."""
+        again: list[Call] = []
+        away: ResponseError | None = None
+        for call, reply in zip(batch, replies, strict=True):
+            future = call.future
+            if not isinstance(reply, ResponseError):
+                if not future.done():
+                    future.set_result(reply)
+                continue
+            word = error_word(reply)
+            if word == "NOSCRIPT" and call.script is not None:
+                again.append(call)
+            elif word == "MOVED" and self._link.on_moved is not None:
+                self._link.on_moved(str(reply), call)
+            elif word in AWAY:
+                away = reply
+                again.append(call)
+            elif not future.done():
+                text = str(reply)
+                future.set_exception(ServerRefused(call.name, text if text.startswith(word) else f"{word} {text}"))
+        if away is not None:
+            await self._break(RedisConnectionError(str(away)))
+            await asyncio.sleep(0.05)
+        elif again and self._lane is not None:
+            await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
+        return again
+
+
+def fail(calls: Iterable[Call], error: Exception) -> None:
+    """Answer calls with an error."""
+    for call in calls:
+        if not call.future.done():
+            call.future.set_exception(error)
+
+
+def error_word(error: ResponseError) -> str:
+    """Return the first word of an error reply; redis-py strips it into the class for some."""
+    name = type(error).__name__
+    known = {
+        "NoScriptError": "NOSCRIPT",
+        "ReadOnlyError": "READONLY",
+        "BusyLoadingError": "LOADING",
+        "MovedError": "MOVED",
+        "OutOfMemoryError": "OOM",
+        "NoPermissionError": "NOPERM",
+    }
+    return known.get(name) or str(error).partition(" ")[0]

@@ -1,0 +1,105 @@
+"""Whole processes within a test: a manager and a worker on connections of their own, which may end as a crash ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from actors import WorkflowManager
+from actors.servers import Worker, WorkerSettings
+from actors.servers.reaper import Reaper
+from kernel import Space, Store, connector
+from tests.engine.mortal import Life, MortalConnector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class MortalManager(WorkflowManager):
+    """A manager all of whose connections end with one life."""
+
+    def __init__(self, url: str, life: Life | None = None, *, namespace: str = "t", worker_timeout: float = 5) -> None:
+        super().__init__(url, namespace=namespace, partitions=1, worker_timeout=worker_timeout)
+        self.life = life or Life()
+
+    async def open_store(self) -> Store:
+        """Open connections for a worker."""
+        return await self._open(patience_s=None)
+
+    async def _open(self, *, patience_s: float | None) -> Store:
+        assert self.url is not None
+        inner = MortalConnector(connector(self.url), self.life)
+        space = Space(inner, namespace=self.namespace, partitions=1, patience_s=patience_s)
+        await space.open()
+        return Store(space)
+
+
+class Process:
+    """A worker process."""
+
+    def __init__(self, manager: MortalManager, *, cache_instances: int = 10_000, concurrency: int = 100) -> None:
+        self.manager = manager
+        self.worker: Worker | None = None
+        self._store: Store | None = None
+        self._settings = WorkerSettings(
+            concurrency=concurrency, cache_instances=cache_instances, worker_timeout_s=manager.worker_timeout_s
+        )
+
+    @property
+    def life(self) -> Life:
+        return self.manager.life
+
+    @property
+    def incarnation(self) -> str:
+        return self.worker.incarnation if self.worker else ""
+
+    async def start(self) -> None:
+        """Begin to work."""
+        self._store = await self.manager.open_store()
+        self.worker = Worker(store=self._store, registry=self.manager, settings=self._settings)
+        await self.worker.start()
+
+    async def die(self) -> None:
+        """End as SIGKILL would: nothing more of it reaches Redis."""
+        self.life.end()
+        if self.worker is not None:
+            await self.worker.kill()
+        await self._close()
+
+    async def stop(self) -> None:
+        """Drain and end."""
+        if self.worker is not None:
+            await self.worker.stop(grace_s=5)
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._store is not None:
+            await self._store.close()
+        await self.manager.close()
+
+    async def take_over(self, dead: str) -> None:
+        """Do at once what the reaper does after the timeout."""
+        assert self.worker is not None
+        reaper = next(server for server in self.worker._servers if isinstance(server, Reaper))
+        await self.worker.host.store.custody.fence(dead, "")
+        await reaper.take_over(dead)
+
+
+@contextlib.asynccontextmanager
+async def running(manager: MortalManager, *, cache_instances: int = 10_000) -> AsyncIterator[Process]:
+    """Run a process while the block runs; it drains at its end, unless it died before."""
+    process = Process(manager, cache_instances=cache_instances)
+    await process.start()
+    try:
+        yield process
+    finally:
+        if process.life.over:
+            await process.die()
+        else:
+            await process.stop()
+
+
+async def first_of(*works: asyncio.Task[object]) -> None:
+    """Wait until one of the tasks has ended."""
+    await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import pytest
+
+from kernel.refusals import Ended, Gone, NotFound, NotOwner, Running
+from kernel.store.steps import Held
+from tests.store.bench import A, Bench, child, step, timer, wait
+
+
+async def sent_all(bench: Bench) -> None:
+    for message in await bench.messages():
+        assert await bench.store.outbox.sent(message)
+
+
+async def test_a_message_is_counted_until_it_is_answered_for(bench: Bench) -> None:
+    await bench.started(child())
+    (message,) = await bench.messages()
+    assert await bench.store.outbox.sent(message)
+    assert not await bench.store.outbox.sent(message)
+    assert await bench.open_places() == {1: "sent"}
+    assert (await bench.store.instances.record(A))["undelivered"] == b"0"
+
+
+async def test_cleanup_waits_for_the_last_message(bench: Bench) -> None:
+    await bench.create(fields={"on_complete": "call"}, message="m1")
+    await bench.ended()
+    assert not await bench.store.instances.cleanup(A)
+    assert not await bench.store.instances.cleanup(A)
+    await sent_all(bench)
+    assert await bench.exists() == {"record"}
+    with pytest.raises(Gone):
+        await bench.store.instances.cleanup(A)
+
+
+async def test_cleanup_leaves_a_tombstone_for_an_hour_and_nothing_else(bench: Bench) -> None:
+    await bench.create(retention_ms=5, message="m1")
+    await bench.ended()
+    assert await bench.store.instances.cleanup(A)
+    assert await bench.store.instances.record(A) == {"status": b"gone", "message": b"m1"}
+    left = await bench.space.send(bench.tag, "PTTL", f"{bench.tag}:wf:a")
+    assert isinstance(left, int)
+    assert 3_590_000 < left <= 3_600_000
+    assert await bench.members("expiry") == []
+
+
+async def test_what_has_not_ended_is_not_cleaned_up(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.store.instances.cleanup(A)
+    await bench.started(wait())
+    with pytest.raises(Running):
+        await bench.store.instances.cleanup(A)
+
+
+async def test_what_is_kept_longer_is_not_expired(bench: Bench) -> None:
+    await bench.create(retention_ms=1000)
+    await bench.ended()
+    with pytest.raises(Running):
+        await bench.store.instances.cleanup(A, only_if_due=True)
+    bench.now += 1000
+    assert await bench.store.instances.cleanup(A, only_if_due=True)
+
+
+async def test_children_are_told_before_their_parent_goes(bench: Bench) -> None:
+    await bench.create()
+    await bench.commit([child("one"), wait(), child("two")])
+    for message in await bench.messages():
+        await bench.store.outbox.sent(message)
+        await bench.complete(Held(A, message.generation, int(message.seq), 1, "", message.token))
+    await bench.ended()
+    assert not await bench.store.instances.cleanup(A)
+    messages = await bench.messages()
+    assert [(m.what, m.seq, m.payload.split(b"\n")[1:]) for m in messages] == [
+        ("cleanup", "1", [b"0", b"opts"]), ("cleanup", "3", [b"0", b"opts"]),
+    ]  # fmt: skip
+    await sent_all(bench)
+    assert await bench.exists() == {"record"}
+
+
+async def test_hundreds_of_children_are_told_bit_by_bit(bench: Bench) -> None:
+    await bench.create()
+    await bench.commit([child() for _ in range(200)])
+    bench.space.checking = False
+    for message in await bench.messages():
+        await bench.store.outbox.sent(message)
+        await bench.complete(Held(A, message.generation, int(message.seq), 1, "", message.token))
+    bench.space.checking = True
+    await bench.commit([child() for _ in range(50)])
+    await bench.store.instances.cancel(A, payload=b"")
+    bench.space.checking = False
+    await sent_all(bench)
+    bench.space.checking = True
+    assert not await bench.store.instances.cleanup(A)
+    assert len(await bench.messages()) == 200
+    await bench.promote()
+    assert len(await bench.messages()) == 250
+    bench.space.checking = False
+    await sent_all(bench)
+    assert await bench.exists() == {"record"}
+
+
+async def test_an_actor_with_open_commands_to_clear_up_goes_when_they_are(bench: Bench) -> None:
+    await bench.create()
+    await bench.commit([wait() for _ in range(150)])
+    await bench.store.instances.cancel(A, payload=b"")
+    assert not await bench.store.instances.cleanup(A)
+    await bench.promote()
+    assert await bench.exists() == {"record"}
+    assert await bench.members("delayed") == []
+
+
+async def test_a_cancel_that_overtakes_the_start_leaves_a_tombstone_for_it(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.store.instances.cancel(A, payload=b"", tombstone_for="m1")
+    with pytest.raises(Gone):
+        await bench.create(message="m1")
+    await bench.create(message="m2")
+
+
+async def test_a_message_neither_cancels_nor_cleans_up_an_actor_that_another_one_started(bench: Bench) -> None:
+    await bench.create(message="m1")
+    with pytest.raises(NotOwner):
+        await bench.store.instances.cancel(A, payload=b"", tombstone_for="m2")
+    await bench.store.instances.cancel(A, payload=b"", tombstone_for="m1")
+    with pytest.raises(NotOwner):
+        await bench.store.instances.cleanup(A, message="m2")
+    assert await bench.store.instances.cleanup(A, message="m1")
+
+
+async def test_an_ended_actor_is_not_canceled_by_a_message_again(bench: Bench) -> None:
+    await bench.create(message="m1")
+    await bench.ended()
+    with pytest.raises(Ended):
+        await bench.store.instances.cancel(A, payload=b"", tombstone_for="m1")
+
+
+async def test_a_message_without_news_is_sent_again_after_a_minute(bench: Bench) -> None:
+    await bench.started(child(), wait())
+    await sent_all(bench)
+    bench.now += 59_999
+    assert await bench.store.timers.reconcile(A) == (0, 0)
+    bench.now += 1
+    assert await bench.store.timers.reconcile(A) == (1, 0)
+    assert [(m.what, m.seq) for m in await bench.messages()] == [("create", "1")]
+    assert await bench.store.timers.reconcile(A) == (0, 0)
+
+
+async def test_commands_whose_place_is_gone_are_put_back(bench: Bench) -> None:
+    """It should never be so; a person may have deleted a key by hand."""
+    await bench.started(step(), timer(bench.now + 5), step("held"), step("once", at_most_once=True), child(), wait())
+    for _ in range(3):
+        await bench.begun()
+    bench.space.checking = False
+    await bench.store.steps.release((await bench.store.steps.held_by("w1"))[0], nonce=1, delay_ms=0, unknown=b"")
+    for name in ("q:default", "delayed", "held", "outbox"):
+        await bench.space.send(bench.tag, "DEL", f"{bench.tag}:{name}")
+    await bench.space.send(bench.tag, "HSET", f"{bench.tag}:wf:a", "undelivered", 0)
+    assert await bench.store.timers.reconcile(A) == (0, 5)
+    await bench.space.check("healing")
