@@ -29,6 +29,7 @@ from actors.errors import (
     WorkflowNotFound,
 )
 from actors.handle import WorkflowHandle
+from actors.listing import Listed, Page
 from actors.manager import WorkflowManager
 from actors.policy import RetryPolicy
 from actors.results import Canceled, Completed, Failed, InProgress, Result, RunningStep, Scheduled, Status, Stopped
@@ -50,11 +51,13 @@ __all__ = [
     "InvalidArguments",
     "InvalidOption",
     "InvalidReturn",
+    "Listed",
     "Misuse",
     "MutationBroken",
     "NonRetryable",
     "NondeterminismError",
     "OutcomeUnknown",
+    "Page",
     "PayloadTooLarge",
     "ReadOnly",
     "Result",

@@ -101,8 +101,8 @@ def current_step() -> CurrentStep:
     step = _current.get()
     if step is None:
         raise CallNotAllowed(
-            "current_step() was called outside a step: call it in the body of a query, mutation or action that a worker "
-            "runs; in workflow code use the `step` argument"
+            "current_step() was called outside a step: call it in the body of a query, mutation or action that a "
+            "worker runs; in workflow code use the `step` argument"
         )
     return step
 

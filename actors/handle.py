@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from actors.errors import WorkflowCanceled, WorkflowNotFound
@@ -15,6 +13,8 @@ from actors.views import Snapshot, StepView, read_snapshot, read_status, read_st
 from kernel import Ended, Gone, NotFound, Running, keys
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from actors.definitions import Workflow
     from actors.manager import WorkflowManager
     from kernel import Store
@@ -57,7 +57,7 @@ class WorkflowHandle(Generic[R_co]):
         journal = await (await self._manager.store()).instances.read(self.address, "journal")
         return read_steps(record, opened, journal, self._manager)
 
-    async def result(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109 - a feature of the face
+    async def result(self, timeout: Duration | None = None) -> R_co:
         """Wait until it has ended and return its result.
 
         Args:
@@ -121,7 +121,7 @@ class WorkflowHandle(Generic[R_co]):
         record, opened, result = await self._read("open", result=True)
         journal = await store.instances.read(self.address, "journal")
         values = await store.instances.read(self.address, "values")
-        return read_snapshot(record, opened, journal, values, result, self._decode, self._manager)
+        return read_snapshot(self.id, record, opened, journal, values, result, self._decode, self._manager)
 
     async def value(self, key: str) -> Any:  # noqa: ANN401 - whatever the workflow published
         """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not."""
@@ -131,8 +131,8 @@ class WorkflowHandle(Generic[R_co]):
     async def cancel(self, *, cleanup: bool = False) -> bool:
         """Cancel it; False: it had ended before.
 
-        Nothing new runs, running async steps are cancelled, results of steps are dropped. With ``cleanup`` the workflow's
-        code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first; cancelling a
+        Nothing new runs, running async steps are cancelled, results of steps are dropped. With ``cleanup`` the
+        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first; cancelling a
         second time ends it at once.
 
         Raises:
@@ -196,6 +196,6 @@ class WorkflowHandle(Generic[R_co]):
 
     def _not_found(self) -> WorkflowNotFound:
         return WorkflowNotFound(
-            f"there is no workflow {self.id!r} in namespace {self._manager.namespace!r}: see `headrace list`; it may have "
-            "been cleaned up after its retention"
+            f"there is no workflow {self.id!r} in namespace {self._manager.namespace!r}: see `headrace list`; it may "
+            "have been cleaned up after its retention"
         )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from actors.errors import InvalidOption, Misuse
 from actors.handle import WorkflowHandle
+from actors.listing import Order, Page, StatusName, list_instances
 from actors.options import Duration, duration_ms
 from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
 from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -75,9 +77,7 @@ class WorkflowManager(Registry):
             value_bytes_max=value_bytes_max,
         )
         if not keys.valid_namespace(namespace):
-            raise InvalidOption(
-                f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores"
-            )
+            raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
         if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
             raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
@@ -166,14 +166,16 @@ class WorkflowManager(Registry):
         (handle,) = await self.start_many([bound])
         return handle
 
-    async def start_many(self, calls: Iterable[BoundWorkflow[..., R]], /) -> list[WorkflowHandle[R]]:
+    async def start_many(
+        self, calls: Iterable[BoundWorkflow[..., R]], /
+    ) -> builtins.list[WorkflowHandle[R]]:
         """Start an instance for each ``workflow.bind(…)``; the handles in the same order.
 
         Each start is durable by itself; if one is refused, those before it stand.
         """
         store = await self.store()
-        handles: list[WorkflowHandle[R]] = []
-        chunk: list[asyncio.Future[object]] = []
+        handles: builtins.list[WorkflowHandle[R]] = []
+        chunk: builtins.list[asyncio.Future[object]] = []
         for call in calls:
             definition = call.definition
             workflow_id = definition.options.id or new_id()
@@ -203,7 +205,7 @@ class WorkflowManager(Registry):
         )
 
     @staticmethod
-    async def _await_created(chunk: list[asyncio.Future[object]]) -> None:
+    async def _await_created(chunk: builtins.list[asyncio.Future[object]]) -> None:
         replies = await asyncio.gather(*chunk, return_exceptions=True)
         for reply in replies:
             if isinstance(reply, BaseException):
@@ -221,6 +223,43 @@ class WorkflowManager(Registry):
         if not keys.valid_id(workflow_id):
             raise InvalidOption(f"{workflow_id!r} cannot be a workflow's id: give 1 to 200 bytes of printable text")
         return WorkflowHandle(self, workflow_id, workflow)
+
+    async def list(
+        self,
+        *,
+        workflow: Workflow[..., Any] | str | None = None,
+        status: StatusName | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        order: Order = "desc",
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return a page of instances, by the time of their start.
+
+        Args:
+            workflow: those of one workflow, all versions; a definition or its registered name.
+            status: those that are so now.
+            started_after: those started at this time or later (aware).
+            started_before: those started earlier than this time (aware).
+            order: "desc", the newest first, or "asc".
+            limit: how many a page, 1 to 10,000.
+            cursor: that of the page before, the other arguments being the same.
+
+        Raises:
+            InvalidOption: with what to give instead.
+        """
+        name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
+        return await list_instances(
+            await self.store(),
+            workflow=name,
+            status=status,
+            started_after=started_after,
+            started_before=started_before,
+            order=order,
+            limit=limit,
+            cursor=cursor,
+        )
 
     # ------------------------------------------------------------------------------------------------- working
 

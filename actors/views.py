@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,8 @@ from actors.results import Canceled, Completed, Failed, InProgress, RunningStep,
 from kernel import Command, Outcome, read_command, read_outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.registry import Registry
 
 Record = dict[str, bytes]
@@ -71,9 +72,7 @@ def moment(ms: str | int | bytes) -> datetime | None:
     return datetime.fromtimestamp(number / 1000, UTC) if number else None
 
 
-def read_status(
-    record: Record, opened: Record, result: bytes | None, decode: Callable[[bytes], Any]
-) -> Status[Any]:
+def read_status(record: Record, opened: Record, result: bytes | None, decode: Callable[[bytes], Any]) -> Status[Any]:
     """Return where an instance is; ``result``: its journal's result field (a scheduled one: its first event)."""
     status = record["status"].decode()
     match status:
@@ -111,6 +110,7 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
 
 
 def read_snapshot(
+    workflow_id: str,
     record: Record,
     opened: Record,
     journal: Record,
@@ -128,7 +128,7 @@ def read_snapshot(
             tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running)
         )
     return Snapshot(
-        id="",
+        id=workflow_id,
         workflow=record["name"].decode(),
         status=status,
         steps=steps,
@@ -146,9 +146,7 @@ def _attempts(journal: Record) -> dict[int, tuple[AttemptView, ...]]:
         seq, _, attempt = field[1:].partition(".")
         head, _, error = value.partition(b"\n")
         at, begun, worker = head.decode().split("|")
-        view = AttemptView(
-            int(attempt), Failure.decode(error), worker, moment(begun), moment(at) or datetime.now(UTC)
-        )
+        view = AttemptView(int(attempt), Failure.decode(error), worker, moment(begun), moment(at) or datetime.now(UTC))
         found.setdefault(int(seq), []).append(view)
     return {seq: tuple(sorted(views, key=lambda view: view.attempt)) for seq, views in found.items()}
 
@@ -231,9 +229,7 @@ def _ended(
     )
 
 
-def _what(
-    command: Command, registry: Registry
-) -> tuple[str, tuple[tuple[Any, ...], dict[str, Any]] | None]:
+def _what(command: Command, registry: Registry) -> tuple[str, tuple[tuple[Any, ...], dict[str, Any]] | None]:
     """Return a command's kind in people's words, and its arguments where they can be decoded."""
     match command.kind:
         case "timer":

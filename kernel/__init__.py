@@ -1,4 +1,4 @@
-"""The kernel's face: actors, events, decisions, and the transitions that keep them. Everything else in here is its own business.
+"""The kernel's face: actors, events, decisions, and the transitions that keep them. All else is its own business.
 
 The kernel promises that an event is taken by its actor once, in a recorded order; that a decision is committed whole or
 not at all; that a decision made on an outdated past is refused; and that what was committed happens, whatever dies.
@@ -82,10 +82,10 @@ __all__ = [
     "End",
     "Ended",
     "Entry",
-    "Exclusive",
     "Event",
     "EventKind",
     "EvictingServer",
+    "Exclusive",
     "Fetched",
     "FolderUnusable",
     "Gone",

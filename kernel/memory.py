@@ -43,7 +43,8 @@ def memory_client(url: str) -> Redis:
     Raises:
         InvalidUrl: the URL is not of the form ``memory://name``.
     """
-    return FakeAsyncRedis(server=memory_server(url), version=_VERSION)
+    # Without a timeout: redis-py enforces it by wait_for, which on Python 3.11 may swallow a cancellation.
+    return FakeAsyncRedis(server=memory_server(url), version=_VERSION, socket_timeout=None)
 
 
 def drop_memory_server(url: str) -> None:

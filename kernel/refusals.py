@@ -1,19 +1,19 @@
 """Refusals: the words with which a script says no, one exception class each, mapped here and nowhere else.
 
-    Refused
-    ├── NotFound            there is no such actor
-    ├── Gone                it was deleted lately (a tombstone is left)
-    ├── Ended               it has ended; only restart leads on
-    ├── StaleGeneration     it began anew since the caller looked
-    ├── StaleTurn           it moved on since the caller's turn began; fetch and go on from there
-    │   └── StageLost       another turn's chunks took the place of the caller's
-    ├── Obsolete            the command needs nobody any more: completed, canceled, or on another attempt
-    ├── NotOwner            the command belongs to somebody else
-    ├── Late                the message was delivered after its deadline; deliver it again
-    ├── Running             it has not ended
-    ├── Busy                it has ended, but is still being cleared up; ask again soon
-    ├── NotStopped          it is not set aside
-    └── SameCode            it was set aside by the very code that wants to resume it
+Refused
+├── NotFound            there is no such actor
+├── Gone                it was deleted lately (a tombstone is left)
+├── Ended               it has ended; only restart leads on
+├── StaleGeneration     it began anew since the caller looked
+├── StaleTurn           it moved on since the caller's turn began; fetch and go on from there
+│   └── StageLost       another turn's chunks took the place of the caller's
+├── Obsolete            the command needs nobody any more: completed, canceled, or on another attempt
+├── NotOwner            the command belongs to somebody else
+├── Late                the message was delivered after its deadline; deliver it again
+├── Running             it has not ended
+├── Busy                it has ended, but is still being cleared up; ask again soon
+├── NotStopped          it is not set aside
+└── SameCode            it was set aside by the very code that wants to resume it
 """
 
 from __future__ import annotations

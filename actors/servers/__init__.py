@@ -1,4 +1,4 @@
-"""The process's loops: one loop, one file, one agent noun. A worker hosts them; what they decide is decided elsewhere."""
+"""The process's loops: one loop, one file, one agent noun. A worker hosts them; decisions are made elsewhere."""
 
 from __future__ import annotations
 

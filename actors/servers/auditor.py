@@ -1,4 +1,4 @@
-"""Auditor: compares what Redis says this worker holds with what it has in hand, so that a lost reply strands nothing."""
+"""Auditor: compares what Redis says this worker holds with what it has in hand, so a lost reply strands nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery: what a message means to its receiver. Every call here may be repeated; a definite answer ends the message."""
+"""Delivery: what a message means to its receiver. Each call may be repeated; a definite answer ends the message."""
 
 from __future__ import annotations
 

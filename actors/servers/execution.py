@@ -12,10 +12,10 @@ from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import StepTimedOut
 from actors.servers.mutator import Mutator
 from actors.transaction import Transaction
-from kernel import Begun, Held
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
+    from kernel import Begun, Held
 
 
 class Execution:
@@ -71,9 +71,7 @@ class Execution:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._host.hands.concurrency, thread_name_prefix="step")
         loop = asyncio.get_running_loop()
-        value = await loop.run_in_executor(
-            self._threads, lambda: context.run(definition.function, *args, **kwargs)
-        )
+        value = await loop.run_in_executor(self._threads, lambda: context.run(definition.function, *args, **kwargs))
         return definition.encode_result(value)
 
     async def _query(

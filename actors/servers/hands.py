@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kernel import Held
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel import Held
 
 REMEMBERED_S: Final = 600.0
 """How long tokens that were started are remembered; a rollback of the server may show them again."""

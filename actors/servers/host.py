@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -13,6 +12,8 @@ from actors.servers.hands import Hands
 from kernel import Begun, KernelError, Refused, ServerUnreachable, Store
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
     from actors.registry import Registry
     from actors.servers.auditor import Auditor
     from actors.servers.courier import Courier
@@ -121,7 +122,13 @@ class Host:
         for workflow in self.registry.workflows:
             for tag in self.store.space.keys.tags:
                 page = await instances.page(
-                    tag, name=workflow.name, status="stopped", before="+inf", after="-inf", count=100, newest_first=False
+                    tag,
+                    name=workflow.name,
+                    status="stopped",
+                    before="+inf",
+                    after="-inf",
+                    count=100,
+                    newest_first=False,
                 )
                 for address, _ in page:
                     await self._resume(address, workflow.fingerprint)

@@ -34,7 +34,7 @@ class Mutator:
     async def run(
         self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes | None:
-        """Run a mutation; None: its outcome is recorded. A value: it touched nothing, the outcome is yet to be recorded.
+        """Run a mutation; None: its outcome is recorded. A value: it touched nothing and is yet to be recorded.
 
         Raises:
             Obsolete, NotOwner, Ended …: somebody else decided; nothing was written.
@@ -52,8 +52,8 @@ class Mutator:
                 # It may have been recorded: ask before running again. Obsolete says that it was, or is unwanted.
                 await store.steps.adopt(begun.held)
         raise TooManyConflicts(
-            f"what the mutation reads was changed by others {CONFLICTS_MAX} times before it could commit: read fewer keys, "
-            "or spread the writes over more of them"
+            f"what the mutation reads was changed by others {CONFLICTS_MAX} times before it could commit: read fewer "
+            "keys, or spread the writes over more of them"
         )
 
     async def _attempt(
@@ -100,8 +100,8 @@ def _broken(count: int, attempts: int) -> bytes:
     failure = Failure(
         kind="MutationBroken",
         error_type="MutationBroken",
-        message=f"Redis refused one of its writes after @APPLIED@ of {count} were applied: what the key holds changed its "
-        "type without being watched, or a number overflowed; repair the keys by hand",
+        message=f"Redis refused one of its writes after @APPLIED@ of {count} were applied: what the key holds changed "
+        "its type without being watched, or a number overflowed; repair the keys by hand",
         attempts=attempts,
     )
     return failure.encode()

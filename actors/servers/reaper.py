@@ -24,7 +24,8 @@ LEFTOVERS_S: Final = 30.0
 _UNKNOWN: Final = Failure(
     kind="OutcomeUnknown",
     error_type="WorkerDied",
-    message="its worker died while it ran, and it may run at most once: find out whether it happened before doing it again",
+    message="its worker died while it ran, and it may run at most once: find out whether it happened before doing it "
+    "again",
 ).encode()
 _DIED: Final = Failure(
     kind="WorkerDied",

@@ -18,8 +18,6 @@ from kernel import (
     Entry,
     Held,
     KernelError,
-    NotOwner,
-    Obsolete,
     Queued,
     Reader,
     Refused,
@@ -135,41 +133,42 @@ class Runner(Server):
 
     async def _run(self, begun: Begun) -> None:
         """Run one attempt and record what came of it; then the command is out of hand."""
-        held, hands = begun.held, self._host.hands
+        held = begun.held
         try:
-            if begun.command.at_most_once and not hands.started(held):
-                unknown = OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack")
-                await self._fail(begun, unknown)
-                return
-            try:
-                payload = await self._execution.run(begun)
-            except UnknownDefinition:
-                await self._host.store.steps.release(
-                    held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b""
-                )
-                return
-            except KernelError:
-                raise
-            except asyncio.CancelledError:
-                if self._execution.was_canceled(held):
-                    return
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever the author's code raises is the step's outcome
-                hands.finishing(held)
-                await self._fail(begun, error)
-                return
-            hands.finishing(held)
-            if payload is not None:
-                await self._host.turner.finish(begun, "ok", payload)
-        except (Obsolete, NotOwner, Refused):
-            pass
-        except ServerUnreachable:
-            pass
+            await self._attempt(begun)
+        except (Refused, ServerUnreachable) as error:
+            log.debug("an outcome was not wanted", step=begun.command.label, reason=str(error))
         except KernelError:
             log.exception("an outcome could not be recorded; it will be taken up again", step=begun.command.label)
         finally:
             self._execution.forget(held)
-            hands.drop(held)
+            self._host.hands.drop(held)
+
+    async def _attempt(self, begun: Begun) -> None:
+        held, hands = begun.held, self._host.hands
+        if begun.command.at_most_once and not hands.started(held):
+            await self._fail(begun, OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack"))
+            return
+        try:
+            payload = await self._execution.run(begun)
+        except UnknownDefinition:
+            await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b"")
+            return
+        except KernelError:
+            raise
+        except asyncio.CancelledError as error:
+            if self._execution.was_canceled(held) or _being_canceled():
+                raise
+            payload, failure = None, error  # the step's own code raised it
+        except Exception as error:  # noqa: BLE001 - whatever the author's code raises is the step's outcome
+            payload, failure = None, error
+        else:
+            failure = None
+        hands.finishing(held)
+        if failure is not None:
+            await self._fail(begun, failure)
+        elif payload is not None:
+            await self._host.turner.finish(begun, "ok", payload)
 
     async def _fail(self, begun: Begun, error: BaseException) -> None:
         """Set the next attempt, or record the final failure."""
@@ -222,3 +221,8 @@ class Runner(Server):
         )
         with contextlib.suppress(KernelError):
             await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=unknown.encode())
+
+
+def _being_canceled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -17,7 +17,7 @@ RESTART_S_MAX: Final = 5.0
 
 
 class Server(ABC):
-    """One loop. ``run`` does its work until it is cancelled; an error is logged and the loop begun again, later each time."""
+    """One loop. ``run`` does its work until it is cancelled; after an error it begins again, later each time."""
 
     name: ClassVar[str]
 

@@ -54,7 +54,7 @@ class Timekeeper(Server):
     async def _promote_all(self) -> float:
         """Move all that is due; return how long nothing more will be, s."""
         waits = await asyncio.gather(*(self._promote(tag) for tag in self._host.store.space.keys.tags))
-        return min(min(waits), LOOK_S_MAX)
+        return min(*waits, LOOK_S_MAX)
 
     async def _promote(self, tag: str) -> float:
         host = self._host

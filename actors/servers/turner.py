@@ -13,6 +13,7 @@ import structlog
 
 from actors.errors import Failure, NondeterminismError, UnknownDefinition
 from actors.servers.cache import Replica
+from actors.servers.plan import Plan, make_plan
 from actors.workflow import Instance
 from kernel import (
     CHUNK,
@@ -22,7 +23,6 @@ from kernel import (
     Begun,
     Command,
     Eager,
-    End,
     Ended,
     Event,
     Fetched,
@@ -36,7 +36,6 @@ from kernel import (
     Turned,
     draw_nonce,
     event_number,
-    write_command,
 )
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ class Turner:
         )
 
     async def _advance(self, replica: Replica, held: Held, status: str, payload: bytes) -> None:
-        """Feed the outcome before it is recorded; the script takes both the outcome and the turn, or only the former."""
+        """Feed the outcome before it is recorded; the script takes outcome and turn, or only the outcome."""
         host, instance, base = self._host, replica.instance, replica.consumed
         at_ms, nonce = host.now_ms(), draw_nonce()
         event = Event(f"{event_number(base) + 1}-{nonce}", "outcome", at_ms, held.seq, status, "", payload)
@@ -211,7 +210,7 @@ class Turner:
         keep = False
         try:
             instance.feed(event)
-            plan = self._plan(replica, replica.committed)
+            plan = make_plan(replica, self._host)
             if len(plan.commands) > CHUNK:
                 host.hands.unreserve(plan.eager.slots)
                 keep = await self._complete_then_commit(replica, held, event)
@@ -227,7 +226,7 @@ class Turner:
                     base=base,
                     token=plan.token,
                     commands=plan.commands,
-                    canceled=plan.canceled,
+                    canceled=plan.withdrawn,
                     end=plan.end,
                     park=plan.park,
                     eager=plan.eager,
@@ -346,9 +345,7 @@ class Turner:
         else:
             history = await self._host.store.turns.history(address, record)
             events, recorded = history.events, history.commands
-        instance = Instance(
-            workflow=workflow, workflow_id=address[address.index("/") + 1 :], recorded=recorded
-        )
+        instance = Instance(workflow=workflow, workflow_id=address[address.index("/") + 1 :], recorded=recorded)
         consumed = event_number(record.consumed)
         replica = Replica(address, record.generation, instance, epoch)
         try:
@@ -404,7 +401,7 @@ class Turner:
     async def _commit(self, replica: Replica) -> Turned:
         """Commit what the replica decided beyond what is known to be committed."""
         host, instance = self._host, replica.instance
-        plan = self._plan(replica, replica.committed)
+        plan = make_plan(replica, self._host)
         reached = instance.fed
         replica.busy = True
         host.hands.awaited.add(plan.token)
@@ -416,7 +413,7 @@ class Turner:
                 reached=reached,
                 token=plan.token,
                 commands=plan.commands,
-                canceled=plan.canceled,
+                canceled=plan.withdrawn,
                 end=plan.end,
                 park=plan.park,
                 eager=plan.eager,
@@ -429,41 +426,10 @@ class Turner:
         self._committed(replica, plan, turned, reached=reached)
         return turned
 
-    def _plan(self, replica: Replica, committed: int) -> Plan:
-        """Put what the replica decided into the form that scripts take, and promise slots for its steps."""
-        instance, host = replica.instance, self._host
-        new = instance.commands[committed:]
-        end = instance.end
-        if end is None and instance.bytes > host.journal_bytes_max:
-            end = _too_large(instance.bytes, host.journal_bytes_max)
-        token = f"{draw_nonce():x}"
-        canceled: list[int | str] = list(instance.canceled[replica.canceled :])
-        void = set(canceled)
-        answered = [f"={seq}" for seq in instance.answered[replica.answered :]]
-        commands = [
-            write_command(
-                command,
-                token=token,
-                void=seq in void or (end is not None and command.kind != "value"),
-            )
-            for seq, command in enumerate(new, committed + 1)
-        ]
-        eager = NOT_EAGER
-        if end is None and new:
-            wanted = sum(command.kind == "step" and command.queue in host.queue_names for command in new)
-            slots = host.hands.reserve(min(wanted, CHUNK)) if wanted else 0
-            if slots:
-                eager = Eager(host.incarnation, slots, host.queues, host.patience_ms)
-        park = end is None and not any(
-            command.kind == "step" and not command.due_ms
-            for command in (instance.commands[seq - 1] for seq in instance.open)
-        )
-        return Plan(token, commands, [*canceled, *answered], end, park, eager, len(instance.canceled), len(instance.answered))
-
     def _committed(self, replica: Replica, plan: Plan, turned: Turned, *, reached: str) -> None:
         replica.consumed = reached
         replica.committed += len(plan.commands)
-        replica.canceled, replica.answered = plan.canceled_total, plan.answered_total
+        replica.canceled, replica.answered = plan.canceled, plan.answered
         if plan.end is not None:
             self._drop(replica)
             return
@@ -476,39 +442,3 @@ class Turner:
         for seq in turned.granted:
             held = Held(replica.address, replica.generation, seq, 1, host.incarnation, token)
             host.start_step(Begun(held, replica.instance.commands[seq - 1], 0, now_ms, b""))
-
-
-class Plan:
-    """A decision in the form that scripts take."""
-
-    __slots__ = ("answered_total", "canceled", "canceled_total", "commands", "eager", "end", "park", "token")
-
-    def __init__(
-        self,
-        token: str,
-        commands: list[bytes],
-        canceled: Sequence[int | str],
-        end: End | None,
-        park: bool,  # noqa: FBT001 - made in one place
-        eager: Eager,
-        canceled_total: int,
-        answered_total: int,
-    ) -> None:
-        self.token = token
-        self.commands = commands
-        self.canceled = canceled
-        self.end = end
-        self.park = park
-        self.eager = eager
-        self.canceled_total = canceled_total
-        self.answered_total = answered_total
-
-
-def _too_large(size: int, limit: int) -> End:
-    failure = Failure(
-        kind="WorkflowFailed",
-        error_type="JournalTooLarge",
-        message=f"its journal holds {size:,} bytes, the limit is {limit:,}: pass references instead of large values, "
-        "begin anew with continue_as_new from time to time, or raise journal_bytes_max",
-    )
-    return End("failed", failure.encode())

@@ -1,4 +1,4 @@
-"""Worker: a process's share of the work: it hosts the servers, lives under an incarnation, and drains when asked to stop."""
+"""Worker: a process's share of the work: it hosts the servers under one incarnation, and drains when asked to stop."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from actors.servers.host import Host
 from actors.servers.pruner import Pruner
 from actors.servers.reaper import Reaper
 from actors.servers.runner import Runner
-from actors.servers.server import Server
-from actors.servers.settings import WorkerSettings
 from actors.servers.timekeeper import Timekeeper
 from actors.servers.turner import Turner
 from kernel import KernelError, Pulse
 
 if TYPE_CHECKING:
     from actors.registry import Registry
+    from actors.servers.server import Server
+    from actors.servers.settings import WorkerSettings
     from kernel import Store
 
 log = structlog.get_logger(__name__)

@@ -1,16 +1,20 @@
-"""The store: the only code that speaks Redis. ``Store`` is its face, one method a script, grouped by what they are about."""
+"""The store: the only code that speaks Redis. ``Store`` is its face, one method a script, grouped by subject."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from kernel.store.custody import Custody
 from kernel.store.exclusive import Exclusives
 from kernel.store.hearing import Hearing
 from kernel.store.instances import Instances
 from kernel.store.outbox import Outbox
-from kernel.store.space import Space
 from kernel.store.steps import Steps
 from kernel.store.timers import Timers
 from kernel.store.turns import Turns
+
+if TYPE_CHECKING:
+    from kernel.store.space import Space
 
 
 class Store:

@@ -1,23 +1,25 @@
 """Audit: checks on a snapshot what must always hold between the keys of a namespace, and says in words what does not.
 
-The invariants (docs/protocol): I1 an outcome is recorded once and closes its command; I2 what lives has something pending,
-in exactly the place that its open table names; I5 of what has ended nothing is left but what is being cleared up; I6
-``held`` and the open tables agree. On a namespace in use two audits must agree before a finding counts.
+The invariants (docs/protocol): I1 an outcome is recorded once and closes its command; I2 what lives has something
+pending, in exactly the place that its open table names; I5 of what has ended nothing is left but what is being cleared
+up; I6 ``held`` and the open tables agree. On a namespace in use two audits must agree before a finding counts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kernel.event import event_number
 from kernel.store.journal import other_event, outcome_event
 from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys, read_partition
-from kernel.store.space import Space
 from kernel.store.turns import LIVE
 
-TURNING: Final = frozenset({"running", "canceling"})
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel.store.space import Space
+
 ENDED: Final = frozenset({"completed", "failed", "canceled"})
 _WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait"})
 
@@ -72,25 +74,35 @@ def _behind(actor: ActorKeys) -> bool:
 def _pending(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
     """I2: whoever lives has something pending."""
     record = actor.record
-    status, ready, generation = record["status"], record.get("ready", ""), record["generation"]
+    ready = record.get("ready", "")
     if ready and found.streams.get("ready", {}).get(ready, {}).get("a") != actor.address:
         yield f"I2: its ready entry {ready} is not in the stream"
-    delayed = {Member.of(m) for m in found.sets["delayed"]}
-    if status == "scheduled":
-        if Member("start", generation, 0, 0, "", actor.address) not in delayed:
+    if record["status"] == "scheduled":
+        if not _is_delayed(found, actor, "start"):
             yield "I2: is scheduled, but nothing will start it"
-    elif status == "stopped":
+    elif record["status"] == "stopped":
         if ready:
             yield "I2: is stopped and ready"
-    elif _behind(actor):
-        if not ready and Member("ready", generation, 0, 0, "", actor.address) not in delayed:
+    else:
+        yield from _turning(found, actor)
+    if actor.mailbox and actor.mailbox[-1] != record["appended"]:
+        yield f"I2: its mailbox ends at {actor.mailbox[-1]}, not at {record['appended']}"
+
+
+def _turning(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+    ready = actor.record.get("ready", "")
+    if _behind(actor):
+        if not ready and not _is_delayed(found, actor, "ready"):
             yield "I2: has something to do, but is not ready"
     elif ready:
         yield "I2: has nothing to do, but is ready"
     elif not actor.open:
         yield "I2: has nothing pending at all"
-    if actor.mailbox and actor.mailbox[-1] != record["appended"]:
-        yield f"I2: its mailbox ends at {actor.mailbox[-1]}, not at {record['appended']}"
+
+
+def _is_delayed(found: PartitionKeys, actor: ActorKeys, what: str) -> bool:
+    member = Member(what, actor.record["generation"], 0, 0, "", actor.address)
+    return _member_text(member) in found.sets["delayed"]
 
 
 def _journal(actor: ActorKeys) -> Iterator[str]:
@@ -179,8 +191,7 @@ def _ended(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
         yield f"I5: has ended, but these are left: {sorted(left)}"
     if actor.record.get("ready"):
         yield "I5: has ended and is ready"
-    sweeping = Member("sweep", actor.record["generation"], 0, 0, "", actor.address)
-    if actor.open and _member_text(sweeping) not in found.sets["delayed"]:
+    if actor.open and not _is_delayed(found, actor, "sweep"):
         yield "I5: has ended, and nothing clears up its open commands"
 
 
@@ -211,7 +222,7 @@ def _named(actor: ActorKeys) -> Iterator[tuple[str, str]]:
         yield "ready", record["ready"]
     whats = {"start", "deadline"} if record["status"] == "scheduled" else {"ready", "deadline"}
     if record["status"] in ENDED:
-        whats = {"sweep"} if actor.open or "doomed" in record else set()
+        whats = {"sweep"} if actor.open or "doomed" in record else set[str]()
         yield "expiry", address
     for what in whats:
         yield "delayed", _member_text(Member(what, generation, 0, 0, "", address))

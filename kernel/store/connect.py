@@ -12,7 +12,7 @@ def connector(url: str) -> Connector:
     """Return the connector for a URL; nothing is connected yet.
 
     Raises:
-        InvalidUrl: the scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster, memory; or what follows is no address.
+        InvalidUrl: the scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster, memory; or no address follows.
     """
     scheme = url.partition("://")[0]
     try:

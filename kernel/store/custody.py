@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.errors import ServerRefused
 from kernel.store import keys
 from kernel.store.reader import Entry, Reader, found_group
 from kernel.store.space import Space, draw_nonce
 from kernel.store.steps import read_queued
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TAKE_MAX: Final = 100
 """Entries or members that one call takes over at most."""
@@ -104,9 +106,7 @@ class Custody:
         found: set[str] = set()
         low = "-"
         while True:
-            reply = await self._space.send(
-                tag, "ZRANGEBYLEX", keys.shared(tag, "held"), low, "+", "LIMIT", 0, 1
-            )
+            reply = await self._space.send(tag, "ZRANGEBYLEX", keys.shared(tag, "held"), low, "+", "LIMIT", 0, 1)
             if not isinstance(reply, list) or not reply:
                 return found
             worker = reply[0].decode().partition("|")[0]

@@ -7,9 +7,8 @@ skipped while the other commands are applied.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -17,8 +16,12 @@ from kernel.errors import KernelError, ServerRefused
 from kernel.refusals import accepted
 from kernel.store.link import LOST, Lane, Words
 from kernel.store.scripts import SCRIPTS
-from kernel.store.space import Space
 from kernel.store.steps import Appended, Held, read_appended
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from kernel.store.space import Space
 
 IDLE_MAX: Final = 16
 """Connections kept for the next mutation."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,6 +17,8 @@ from redis.exceptions import RedisError
 from kernel.store.link import BACKOFF_S_MAX, LOST
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from redis.asyncio.client import PubSub
 
     from kernel.store.space import Space

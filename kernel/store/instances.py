@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from typing import NamedTuple, Required, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict, Unpack, cast
 
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.space import Space, draw_nonce
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
 
 
 class Created(NamedTuple):
@@ -129,8 +131,8 @@ class Instances:
     async def cancel(self, address: str, *, payload: bytes, tombstone_for: str = "") -> None:
         """End an actor at once.
 
-        ``tombstone_for``: the message id of a start that may still be on its way; an unknown actor then gets a tombstone,
-        and one that was started by another message is let live.
+        ``tombstone_for``: the message id of a start that may still be on its way; an unknown actor then gets a
+        tombstone, and one that was started by another message is let live.
 
         Raises:
             NotFound, Gone, Ended: there is nothing to end.

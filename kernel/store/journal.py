@@ -7,7 +7,6 @@ from typing import Final, NamedTuple, cast
 from kernel.decision import Command, CommandKind
 from kernel.event import Event, EventKind
 
-
 RECORD_FIELDS: Final = 13
 """How many fields of a record ``fetch`` answers with."""
 

@@ -1,4 +1,4 @@
-"""Keys: the only place where a key's name is made (scripts make theirs from the same tag, see ``lua/fragments/actor.lua``).
+"""Keys: the only place where a key's name is made (scripts: ``lua/fragments/actor.lua``).
 
 With ``K = {namespace:partition}`` and ``<kind>/<id>`` the actor's address:
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from hiredis import pack_command
@@ -19,7 +18,10 @@ from redis.cluster import RedisCluster as BlockingCluster
 from redis.exceptions import ResponseError
 from redis.sentinel import Sentinel as BlockingSentinel
 
-from kernel.store.link import Lane, Words
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.store.link import Lane, Words
 
 REPLY_S_MAX: Final = 5.0
 """A server that owes a reply for longer is taken for lost; the connection is made anew."""
@@ -81,10 +83,10 @@ class Connector(ABC):
     def blocking_client(self) -> BlockingRedis:
         """Return a new client for a thread beside the loop; close it when done."""
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: B027 - most have no topology
         """Learn the topology, where there is one."""
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> None:  # noqa: B027 - as above
         """Learn the topology anew, after a node said that a slot moved."""
 
     @abstractmethod
@@ -142,7 +144,7 @@ class SentinelConnector(Connector):
         self._sentinel = Sentinel(addresses, socket_timeout=CONNECT_S_MAX, socket_connect_timeout=CONNECT_S_MAX)
         self._client = self._sentinel.master_for(self._service, **settings)
 
-    async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one primary serves every tag
+    async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
         """Ask the Sentinels for the primary and connect."""
         return await _connected(self._client.connection_pool.make_connection())
 
@@ -210,9 +212,7 @@ class ClusterConnector(Connector):
     def blocking_client(self) -> BlockingRedis:
         """Return a client of the whole cluster for a thread."""
         node = self._cluster.get_default_node()
-        return cast(
-            "BlockingRedis", BlockingCluster(host=node.host, port=int(node.port), protocol=2, **self._settings)
-        )
+        return cast("BlockingRedis", BlockingCluster(host=node.host, port=int(node.port), protocol=2, **self._settings))
 
     async def close(self) -> None:
         """Close all connections."""

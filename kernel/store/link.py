@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from kernel.errors import ServerUnreachable
 from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail
-from kernel.store.scripts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from kernel.store.scripts import Script
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +42,12 @@ class Link:
         self._pumps = tuple(Pump(self, connect) for _ in range(PUMPS))
         self._closed = False
 
-    def call(self, script: Script, tag: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+    def call(self, script: Script, tag: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call a script on the keys of one tag; await the future for its reply."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         return self.add(Call(("EVALSHA", script.sha, 1, tag, *arguments), script, future))
 
-    def send(self, *words: str | bytes | int | float) -> asyncio.Future[object]:
+    def send(self, *words: str | bytes | float) -> asyncio.Future[object]:
         """Send a plain command that may be repeated without harm."""
         return self.add(Call(words, None, asyncio.get_running_loop().create_future()))
 

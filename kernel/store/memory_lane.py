@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from fakeredis import FakeAsyncRedis, FakeServer, FakeStrictRedis
-from redis import Redis as BlockingRedis
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from kernel.memory import memory_client, memory_server
 from kernel.store.lanes import REPLY_S_MAX, Connector
-from kernel.store.link import Lane, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis as BlockingRedis
+    from redis.asyncio import Redis
+
+    from kernel.store.link import Lane, Words
 
 _waiting: Final[WeakKeyDictionary[FakeServer, set[asyncio.Future[None]]]] = WeakKeyDictionary()
 
@@ -25,7 +29,8 @@ class MemoryLane:
     def __init__(self, server: FakeServer) -> None:
         """Open a connection of its own, so that WATCH works as on a real one."""
         self._server = server
-        self._redis = FakeAsyncRedis(server=server, protocol=2, single_connection_client=True)
+        # Without a timeout of its own: redis-py enforces it by wait_for, which on Python 3.11 may swallow a cancellation.
+        self._redis = FakeAsyncRedis(server=server, protocol=2, single_connection_client=True, socket_timeout=None)
         self._redis.response_callbacks.clear()
 
     async def send(self, commands: Sequence[Words], *, reply_s: float = REPLY_S_MAX) -> list[object]:
@@ -53,14 +58,15 @@ class MemoryLane:
         del words[at : at + 2]
         deadline = asyncio.get_running_loop().time() + limit_s
         while True:
-            reply = await self._one(words)
-            left = deadline - asyncio.get_running_loop().time()
-            if reply or left <= 0:
-                return reply or None
+            # In the waiting room before looking: what comes between the look and the wait is then not missed.
             future = asyncio.get_running_loop().create_future()
             waiters = _waiting.setdefault(self._server, set())
             waiters.add(future)
             try:
+                reply = await self._one(words)
+                left = deadline - asyncio.get_running_loop().time()
+                if reply or left <= 0:
+                    return reply or None
                 async with asyncio.timeout(left):
                     await future
             except TimeoutError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.store.reader import Entry
-from kernel.store.space import Space
+if TYPE_CHECKING:
+    from kernel.store.reader import Entry
+    from kernel.store.space import Space
 
 
 class Message(NamedTuple):
@@ -24,8 +25,8 @@ class Message(NamedTuple):
     receiver_generation: str
     status: str
     payload: bytes
-    """A result; or a child's command as in the journal (cancel and cleanup: without its arguments). A ``create`` without
-    one finds its command in the sender's journal, and is obsolete if the sender's generation is another by now."""
+    """A result; or a child's command as in the journal (cancel and cleanup: without its arguments). A ``create``
+    without one finds its command in the sender's journal; it is obsolete if the sender has another generation by now."""
 
 
 class Outbox:

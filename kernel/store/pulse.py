@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
 from kernel.store.scripts import SCRIPTS
-from kernel.store.space import Space
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
+
+    from kernel.store.space import Space
 
 BEATS_A_TIMEOUT: Final = 5
 
@@ -56,7 +58,7 @@ class Pulse:
                     self._fenced()
                     break
             except (RedisError, OSError):
-                # Nothing to say here: the loop's own links report the loss, and beating goes on when the server is back.
+                # The loop's own links report the loss; beating goes on when the server is back.
                 with suppress(RedisError, OSError):
                     if client is not None:
                         client.close()

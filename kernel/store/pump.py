@@ -1,11 +1,9 @@
-"""Pump: one connection of a link: takes the calls that wait, sends them as one pipeline, answers them. Again and again."""
+"""Pump: one connection of a link: takes the calls that wait, sends them as one pipeline, answers them, ove."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -16,6 +14,8 @@ from kernel.errors import ServerRefused, ServerUnreachable
 from kernel.store.scripts import SCRIPTS, Script
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
     from kernel.store.link import Link
 
 Words = tuple[str | bytes | int | float, ...]

@@ -1,18 +1,21 @@
-"""Reader: a blocking read of streams by a consumer group, over a connection of its own. Delivery is a hint; scripts decide."""
+"""Reader: a blocking read of streams by a consumer group, over its own connection. Delivery is a hint; scripts decide."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import ServerRefused
 from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
-from kernel.store.space import Space
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.store.space import Space
 
 log = structlog.get_logger(__name__)
 
@@ -125,6 +128,4 @@ def _entries(reply: object) -> list[Entry]:
     if not isinstance(reply, list):
         return []
     # An entry that was deleted after its delivery has no fields.
-    return [
-        Entry(stream.decode(), entry[0], entry[1] or []) for stream, entries in reply for entry in entries
-    ]
+    return [Entry(stream.decode(), entry[0], entry[1] or []) for stream, entries in reply for entry in entries]

@@ -1,18 +1,21 @@
 """Restarting: works out from an ended actor's journal what running it again from one of its commands keeps. No I/O.
 
-The journal cannot change while the actor is ended, so this may be worked out outside; the script ``restart`` carries it out
-in one moment, guarded by the generation. The code is fed the kept events up to the one before that which asked for the
-command, is compared with the kept commands there, and goes on from there: kept events behind it are fed again, as news.
+The journal cannot change while the actor is ended, so this may be worked out outside; the script ``restart`` carries it
+out in one moment, guarded by the generation. The code is fed the kept events up to the one before that which asked for
+the command, is compared with the kept commands there, and goes on: kept events behind it are fed again, as news.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel.decision import Command
 from kernel.event import ZERO, Event, event_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kernel.decision import Command
 
 _NUMBERED: Final = re.compile(r"([crxah])(\d+)(?:\.\d+)?")
 
@@ -55,17 +58,18 @@ def plan_restart(
 ) -> RestartPlan:
     """Work out a restart from command ``from_seq`` (1 to one more than there are; None: the first without success).
 
-    ``fields``: names of all the journal's fields. ``closed``: the fields ``x<seq>``, by number of the command; the value
-    is the number of the last event fed when it was closed. A request to cancel is undone: it and what was asked for
-    since are dropped, since outcomes must answer what is asked for when they are fed again.
+    ``fields``: names of all the journal's fields. ``closed``: the fields ``x<seq>``, by number of the command; the
+    value is the number of the last event fed when it was closed. A request to cancel is undone: it and what was asked
+    for since are dropped, since outcomes must answer what is asked for when they are fed again.
     """
     outcomes = {event.seq: event for event in events if event.kind == "outcome"}
     start = first_unfinished(commands, outcomes, closed) if from_seq is None else from_seq
     if not 1 <= start <= len(commands) + 1:
         raise ValueError(f"there is no step {start}: give a number from 1 to {len(commands) + 1}")
     requests = [event.number for event in events if event.kind == "cancel_requested"]
-    start = min([start, *(seq for seq, command in enumerate(commands, 1) if requests and command.at >= requests[0])])
-    # From behind the last command: the event that asked for it is fed again, since it may have been the one that ended it.
+    if requests:
+        start = min([start, *(seq for seq, command in enumerate(commands, 1) if command.at >= requests[0])])
+    # From behind the last command: the event that asked for it is fed again; it may have been the one that ended it.
     at = min([commands[min(start, len(commands)) - 1].at if commands else 0, *requests])
     consumed = next((event.id for event in reversed(events) if event.number < at), ZERO)
     number = event_number(consumed)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel.store.space import Space
+from kernel.store.replies import listed
+
+if TYPE_CHECKING:
+    from kernel.store.space import Space
 
 PAGE: Final = 1000
 _SETS: Final = ("held", "delayed", "retries", "expiry")
@@ -89,8 +92,7 @@ async def read_partition(space: Space, tag: str) -> PartitionKeys:
 async def _keys(space: Space, tag: str) -> list[str]:
     cursor, found = "0", set[str]()
     while True:
-        reply = await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", PAGE)
-        assert isinstance(reply, list)
+        reply = listed(await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", PAGE))
         cursor, page = reply
         found.update(key.decode() for key in page)
         if cursor in {b"0", "0", 0}:
@@ -115,14 +117,11 @@ async def _read_stream(space: Space, found: PartitionKeys, key: str, name: str) 
     entries, groups = await asyncio.gather(
         space.send(key, "XRANGE", key, "-", "+"), space.send(key, "XINFO", "GROUPS", key)
     )
-    assert isinstance(entries, list)
-    assert isinstance(groups, list)
-    found.streams[name] = {entry.decode(): _pairs(fields) for entry, fields in entries}
+    found.streams[name] = {entry.decode(): _pairs(fields) for entry, fields in listed(entries)}
     pending: list[str] = []
-    for group in groups:
+    for group in listed(groups):
         group_name = dict(zip(group[::2], group[1::2], strict=True))[b"name"]
-        reply = await space.send(key, "XPENDING", key, group_name, "-", "+", PAGE)
-        assert isinstance(reply, list)
+        reply = listed(await space.send(key, "XPENDING", key, group_name, "-", "+", PAGE))
         pending += [item[0].decode() for item in reply]
     found.pending[name] = pending
 
@@ -138,27 +137,23 @@ async def _read_actor(space: Space, found: PartitionKeys, key: str, kind: str, a
             actor.record = _pairs(fields)
             actor.expires = isinstance(ttl, int) and ttl > 0
         case "journal":
-            reply = await space.send(key, "HGETALL", key)
-            assert isinstance(reply, list)
+            reply = listed(await space.send(key, "HGETALL", key))
             actor.journal = {n.decode(): value for n, value in zip(reply[::2], reply[1::2], strict=True)}
         case "open":
             table = _pairs(await space.send(key, "HGETALL", key))
             actor.open = {int(seq): OpenCommand.of(value) for seq, value in table.items()}
         case "events":
-            reply = await space.send(key, "XRANGE", key, "-", "+")
-            assert isinstance(reply, list)
+            reply = listed(await space.send(key, "XRANGE", key, "-", "+"))
             actor.mailbox = [entry.decode() for entry, _ in reply]
         case _:
             pass
 
 
 async def _strings(space: Space, key: str, *words: str | int) -> list[str]:
-    reply = await space.send(key, *words)
-    assert isinstance(reply, list)
+    reply = listed(await space.send(key, *words))
     return [item.decode() for item in reply]
 
 
 def _pairs(reply: object) -> dict[str, str]:
-    assert isinstance(reply, list)
-    text = [item.decode(errors="replace") for item in reply]
+    text = [item.decode(errors="replace") for item in listed(reply)]
     return dict(zip(text[::2], text[1::2], strict=True))

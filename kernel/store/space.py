@@ -1,22 +1,25 @@
-"""Space: one namespace on one deployment of Redis: its keys, its links, its clock. What scripts are for is said elsewhere."""
+"""Space: one namespace on one deployment of Redis: its keys, its links, its clock. Not what scripts are for."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.compatibility import check_server
 from kernel.errors import Misconfigured, NamespaceMismatch, ServerRefused, ServerUnreachable
 from kernel.store.keys import Keys, tag, valid_namespace
-from kernel.store.lanes import Connector
 from kernel.store.link import LOST, Lane, Link, Words
 from kernel.store.scripts import SCRIPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.store.lanes import Connector
 
 FORMAT: Final = 1
 """Version of the data's layout."""
@@ -48,8 +51,8 @@ class Space:
     ) -> None:
         """Prepare; ``open`` connects.
 
-        ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a server
-        that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests.
+        ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a
+        server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests.
         """
         if not valid_namespace(namespace):
             raise Misconfigured(
@@ -106,9 +109,7 @@ class Space:
         await self._found()
 
     async def _check(self, lane: Lane) -> None:
-        info, policy, seconds = await lane.send(
-            [("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)]
-        )
+        info, policy, seconds = await lane.send([("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)])
         if isinstance(info, ResponseError):
             raise ServerRefused("INFO", str(info))
         facts = dict(line.split(":", 1) for line in _text(info).splitlines() if ":" in line)
@@ -164,16 +165,16 @@ class Space:
         """All links in use."""
         return tuple(self._links.values())
 
-    def call(self, name: str, key: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+    def call(self, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call the script ``name`` on the slot of ``key``."""
         return self.link(key).call(SCRIPTS[name], key, *arguments)
 
-    def actor_call(self, name: str, address: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+    def actor_call(self, name: str, address: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call the script ``name`` on an actor's partition."""
         key = self.keys.tag_of(address)
         return self.link(key).call(SCRIPTS[name], key, *arguments)
 
-    def send(self, key: str, *words: str | bytes | int | float) -> asyncio.Future[object]:
+    def send(self, key: str, *words: str | bytes | float) -> asyncio.Future[object]:
         """Send a plain command that may be repeated to the node of ``key``."""
         return self.link(key).send(*words)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.decision import Command, End
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import read_command
 from kernel.store.scripts import SCRIPTS
-from kernel.store.space import Space
 from kernel.store.turns import Eager, Turned, anew, read_turned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.decision import Command, End
+    from kernel.store.space import Space
 
 
 class Held(NamedTuple):
@@ -226,7 +229,7 @@ class Steps:
         accepted(reply)
 
     async def release(self, held: Held, *, nonce: int, delay_ms: int, unknown: bytes) -> None:
-        """Give back a step that was begun. ``unknown``: its outcome's payload if it must not start again (else empty)."""
+        """Give back a step that was begun. ``unknown``: its outcome's payload if it must not start again."""
         await self._release(held, "", "", delay_ms, nonce, unknown)
 
     async def decline(self, queued: Queued, *, delay_ms: int) -> None:
@@ -264,7 +267,7 @@ class Steps:
 
     @property
     def complete_text(self) -> str:
-        """The text of ``complete``, for MULTI: there a script must be sent whole (a missing one would not stop the rest)."""
+        """The text of ``complete``, for MULTI, where a script must be sent whole (a missing one would not stop the rest)."""
         return SCRIPTS["complete"].text
 
 
@@ -289,4 +292,5 @@ def _begun(held: Held, reply: list[bytes]) -> Begun:
 
 
 def read_appended(reply: list[bytes]) -> Appended:
+    """Read ``APPENDED event before consumed status``."""
     return Appended(*(field.decode() for field in reply[1:5]))

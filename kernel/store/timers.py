@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel.decision import Command
 from kernel.store.custody import nonce_base
 from kernel.store.journal import read_command
-from kernel.store.space import Space
 from kernel.store.steps import Held
+
+if TYPE_CHECKING:
+    from kernel.decision import Command
+    from kernel.store.space import Space
 
 PROMOTE_MAX: Final = 100
 LEASE_MS: Final = 5_000
@@ -44,7 +46,7 @@ class Timers:
         self._space = space
 
     async def promote(self, tag: str, *, timeout_payload: bytes) -> Promoted:
-        """Move up to 100 due members of each of a partition's sets. ``timeout_payload``: failure of an actor out of time."""
+        """Move up to 100 due members of each of a partition's sets. ``timeout_payload``: an overdue actor's failure."""
         reply = await self._space.call(
             "promote", tag, self._space.clock, nonce_base(), PROMOTE_MAX, timeout_payload, LEASE_MS
         )

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel.decision import Command, End
 from kernel.event import ZERO, Event, event_number
 from kernel.refusals import Running, StaleGeneration, accepted
 from kernel.store import keys
-from kernel.store.journal import RECORD_FIELDS, Record, mailbox_event, other_event, outcome_event, read_command, read_record
+from kernel.store.journal import (
+    RECORD_FIELDS,
+    Record,
+    mailbox_event,
+    other_event,
+    outcome_event,
+    read_command,
+    read_record,
+)
+from kernel.store.replies import listed
 from kernel.store.restarting import plan_restart
 from kernel.store.space import Space, draw_nonce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.decision import Command, End
 
 FETCH_MAX: Final = 100
 """Events that one fetch returns at most."""
@@ -117,8 +129,7 @@ class Turns:
         replies = await asyncio.gather(*(self._space.send(tag, "HMGET", journal, *page) for page in pages))
         found: dict[str, bytes] = {}
         for page, reply in zip(pages, replies, strict=True):
-            assert isinstance(reply, list)
-            found.update((name, value) for name, value in zip(page, reply, strict=True) if value is not None)
+            found.update((name, value) for name, value in zip(page, listed(reply), strict=True) if value is not None)
         return found
 
     async def commit(
@@ -196,13 +207,12 @@ class Turns:
         history = await self.history(address, record)
         tag = self._space.keys.tag_of(address)
         journal = keys.actor(tag, address, "journal")
-        reply = await self._space.send(tag, "HKEYS", journal)
-        assert isinstance(reply, list)
+        reply = listed(await self._space.send(tag, "HKEYS", journal))
         fields = [field.decode() for field in reply]
         marks = await self._values(tag, journal, [field for field in fields if field[0] == "x"])
         closed = {int(name[1:]): int(mark.partition(b"|")[0]) for name, mark in marks.items()}
         plan = plan_restart(history.commands, history.events, fields, closed, from_seq)
-        reply = await self._space.actor_call(
+        answer = await self._space.actor_call(
             "restart",
             address,
             self._space.clock,
@@ -216,7 +226,7 @@ class Turns:
             *plan.children,
             *plan.drop,
         )
-        return accepted(reply)[1].decode()
+        return accepted(answer)[1].decode()
 
     async def emit(self, address: str, *, generation: str, token: str, eager: Eager) -> Turned:
         """Go on carrying out a decision of many commands."""
@@ -252,7 +262,7 @@ class Turns:
 
 
 def anew(end: End | None, untaken: Sequence[int]) -> tuple[int, ...]:
-    """Return what a decision that begins anew needs besides: a nonce for its first event, and the events to carry along."""
+    """Return what a decision that begins anew needs besides: a nonce for its first event, the events to carry along."""
     return (draw_nonce(), *untaken) if end is not None and end.status == "continued" else ()
 
 

@@ -12,6 +12,7 @@ from kernel.store import Store, keys
 from kernel.store.journal import write_command
 from kernel.store.outbox import Message, read_message
 from kernel.store.reader import Entry
+from kernel.store.replies import listed
 from kernel.store.snapshot import PartitionKeys, read_partition
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
 from kernel.store.turns import NOT_EAGER, Eager, Turned
@@ -134,7 +135,7 @@ class Bench:
 
     async def started(self, *commands: Command, eager: Eager = NOT_EAGER, **what: object) -> str:
         """Begin an actor that has asked for ``commands``; return its generation."""
-        generation = await self.create(**what)
+        generation = await self.create(**what)  # type: ignore[arg-type]
         await self.commit(commands, eager=eager)
         return generation
 
@@ -153,8 +154,7 @@ class Bench:
     async def queued(self, queue: str = "default") -> list[Queued]:
         """Return what waits in a queue."""
         key = keys.queue(self.tag, queue)
-        reply = await self.space.send(self.tag, "XRANGE", key, "-", "+")
-        assert isinstance(reply, list)
+        reply = listed(await self.space.send(self.tag, "XRANGE", key, "-", "+"))
         return [read_queued(self.tag, queue, entry, fields) for entry, fields in reply]
 
     async def begun(self, worker: str = "w1", token: str | None = None) -> Begun:
@@ -220,8 +220,7 @@ class Bench:
     async def messages(self) -> list[Message]:
         """Return what is in the outbox."""
         key = keys.shared(self.tag, "outbox")
-        reply = await self.space.send(self.tag, "XRANGE", key, "-", "+")
-        assert isinstance(reply, list)
+        reply = listed(await self.space.send(self.tag, "XRANGE", key, "-", "+"))
         return [read_message(Entry(key, entry, fields)) for entry, fields in reply]
 
     async def ready(self) -> list[str]:

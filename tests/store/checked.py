@@ -44,10 +44,10 @@ class CheckedSpace(Space):
     memory: Memory
     checking = True
 
-    def call(self, name: str, key: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+    def call(self, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         return asyncio.ensure_future(self._checked(name, super().call, key, arguments))
 
-    def actor_call(self, name: str, address: str, *arguments: str | bytes | int | float) -> asyncio.Future[object]:
+    def actor_call(self, name: str, address: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         return self.call(name, self.keys.tag_of(address), *arguments)
 
     async def _checked(

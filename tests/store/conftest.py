@@ -1,4 +1,4 @@
-"""Fixtures of the store's tests: an opened, audited space, in memory and on a real server, and a loop to run tests on."""
+"""Fixtures of the store's tests: an opened, audited space, in memory and on a real server, and a loop for tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    pyfuncitem.funcargs["runner"].run(pyfuncitem.obj(**arguments))
+    runner = pyfuncitem.funcargs["runner"]
+    assert isinstance(runner, asyncio.Runner)
+    runner.run(pyfuncitem.obj(**arguments))
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -63,10 +64,8 @@ class Gate:
         reply = make()
         if not self._lost():
             return await reply
-        try:
+        with contextlib.suppress(Exception):
             await reply
-        except Exception:  # noqa: BLE001, S110 - a refusal is lost as well
-            pass
         await self._turn()
         return await make()
 

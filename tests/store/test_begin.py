@@ -111,3 +111,24 @@ async def test_a_heartbeat_of_a_former_holder_leaves_nothing(bench: Bench) -> No
     assert not await bench.store.steps.beat(held, b"stale")
     await bench.store.steps.release(new, nonce=1, delay_ms=0, unknown=b"")
     assert (await bench.begun()).details == b""
+
+
+async def test_a_step_of_an_ended_actor_that_is_not_cleared_up_yet_does_not_begin_complete_or_go_back(
+    bench: Bench,
+) -> None:
+    await bench.started(*(step() for _ in range(150)), eager=EAGER._replace(slots=150))
+    held = await bench.store.steps.held_by("w1")
+    for one in held[:75]:
+        await bench.store.steps.release(one, nonce=1, delay_ms=0, unknown=b"")
+    await bench.store.instances.cancel(A, payload=b"")
+    left = await bench.open_places()
+    assert len(left) == 50
+    for queued in await bench.queued():
+        with pytest.raises(Obsolete):
+            await bench.store.steps.begin(queued, worker="w1", token="t")
+    for one in await bench.store.steps.held_by("w1"):
+        with pytest.raises(Obsolete):
+            await bench.store.steps.adopt(one)
+        assert not await bench.store.steps.beat(one, b"")
+    await bench.promote()
+    assert await bench.exists() == {"record", "journal"}

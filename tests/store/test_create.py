@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kernel.refusals import Gone, Late
@@ -73,10 +75,10 @@ async def test_who_else_asks_for_an_existing_child_gets_its_result_too(bench: Be
 
 
 async def test_a_start_repeated_after_the_end_has_the_result_sent_again(bench: Bench) -> None:
-    what = {"message": "m1", "fields": {"parent": "wf/p|1-1|2|t1"}}
+    what: dict[str, Any] = {"message": "m1", "fields": {"parent": "wf/p|1-1|2|t1"}}
     await bench.create(**what)
     await bench.ended()
     for message in await bench.messages():
         assert await bench.store.outbox.sent(message)
-    await bench.store.instances.create(A, name="flow", arguments=b"in", **what)  # type: ignore[arg-type]
+    await bench.store.instances.create(A, name="flow", arguments=b"in", **what)
     assert [(m.what, m.to) for m in await bench.messages()] == [("outcome", "wf/p")]

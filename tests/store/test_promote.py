@@ -43,7 +43,7 @@ async def test_an_attempt_that_takes_too_long_is_shown_to_whoever_decides_again_
         assert (late.held, late.command.target) == (held, "f")
         assert (await bench.store.timers.promote(bench.tag, timeout_payload=b"")).timed_out == []
         bench.now += 5000
-    await bench.store.steps.retry(late.held, error=b"timeout", delay_ms=0)
+    await bench.store.steps.retry(held, error=b"timeout", delay_ms=0)
     assert await bench.members("delayed") == []
 
 

@@ -1,4 +1,4 @@
-"""Random walks over the real scripts: workers that die, zombies, lost replies, cancels, restarts, in orders drawn from seeds."""
+"""Random walks over the real scripts: workers that die, zombies, lost replies, cancels, restarts, ordered by a seed."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ import pytest
 from kernel.decision import Command, End
 from kernel.refusals import Busy, Gone, NotFound, Running, StaleGeneration
 from kernel.store.journal import Record
+from kernel.store.replies import listed
 from kernel.store.turns import History
 from tests.store.bench import EAGER, A, Bench, child, step, timer, wait
 
@@ -191,8 +192,7 @@ async def test_a_plan_made_for_an_earlier_life_is_refused(bench: Bench) -> None:
     await bench.store.instances.cancel(A, payload=b"")
     await bench.store.turns.restart(A)
     await bench.store.instances.cancel(A, payload=b"")
-    reply = await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, 0)
-    assert isinstance(reply, list)
+    reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, 0))
     assert reply[0] == b"STALE_GENERATION"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture
-def url(server_url: str) -> Iterator[str]:
-    yield server_url
+def url(server_url: str) -> str:
+    return server_url
 
 
 @asynccontextmanager
-async def full(bench: Bench) -> AsyncIterator[None]:
+async def full(bench: Bench) -> AsyncGenerator[None]:
     """Let the server have no memory left for what may be refused."""
     bench.space.checking = False
     await bench.space.send(bench.tag, "CONFIG", "SET", "maxmemory", "1")

@@ -5,6 +5,7 @@ import pytest
 from kernel.decision import End
 from kernel.refusals import Refused, StageLost, StaleTurn
 from kernel.store.journal import write_command
+from kernel.store.replies import listed
 from tests.store.bench import EAGER, A, Bench, step, timer, value, wait
 
 
@@ -43,8 +44,7 @@ async def commit_staged(bench: Bench, token: str, count: int) -> None:
         count,
         0,
     )
-    reply = await bench.space.actor_call("commit", A, *words)
-    assert isinstance(reply, list)
+    reply = listed(await bench.space.actor_call("commit", A, *words))
     if reply[0] not in {b"IDLE", b"MORE"}:
         raise StageLost if reply[0] == b"STAGE_LOST" else StaleTurn
 

@@ -1,5 +1,5 @@
-"""A deterministic toy program, and the values that a worker's replica of it holds. Every command's arguments are a digest of
-the history before it, so that commands of another history are seen (I4)."""
+"""A deterministic toy program. Every command's arguments are a digest of the history before it, so that commands of
+another history are seen (I4)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Toy:
         self.fed = event.id
         if event.kind not in {"restarted", "outcome"} or event.seq in self.open:
             said = repr((event.kind, event.seq, event.status, event.payload)).encode()
-            self._digest = hashlib.md5(self._digest + said).digest()  # noqa: S324 - a digest for comparison
+            self._digest = hashlib.md5(self._digest + said).digest()
         if self.end is None:
             getattr(self, f"_{event.kind}")(event)
 

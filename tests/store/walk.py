@@ -1,20 +1,22 @@
-"""The random walk: fake workers, timekeeper, couriers, a reaper and people, over the real scripts, in an order from a seed.
+"""The random walk: fake workers, timekeeper, couriers, reaper and people, over the real scripts, ordered by a seed.
 
-Each worker does one thing after another: it reads a ready entry and takes the actor forward, reads a queue and begins, runs
-what it holds, audits itself, or goes wrong: dies, or is declared dead while it goes on as a zombie.
+Each worker does one thing after another: it reads a ready entry and takes the actor forward, reads a queue and begins,
+runs what it holds, audits itself, or goes wrong: dies, or is declared dead while it goes on as a zombie.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING, Final
 
-from kernel.event import ZERO, Event, event_number
-from kernel.refusals import Ended, Gone, NotFound, Refused
+from kernel.event import Event, event_number
+from kernel.refusals import Gone, NotFound, Refused
 from kernel.store import Store
 from kernel.store.journal import read_command
 from kernel.store.outbox import Message, read_message
 from kernel.store.reader import Entry
+from kernel.store.replies import listed
 from kernel.store.steps import Appended, Begun, Held, read_queued
 from kernel.store.turns import LIVE, NOT_EAGER, Eager
 from tests.store.gate import Gate
@@ -23,6 +25,7 @@ from tests.store.toy import Toy
 if TYPE_CHECKING:
     import asyncio
 
+    from kernel.decision import Command
     from tests.store.checked import CheckedSpace
 
 READY: Final = "ready"
@@ -74,9 +77,8 @@ class Walk:
             await self.store.instances.create(address, name="toy", arguments=arguments)
         for _ in range(3):
             self._hire()
-        self.gate.spawn(self._timekeeper())
-        self.gate.spawn(self._reaper())
-        self.gate.spawn(self._people(list(addresses)))
+        for work in (self._timekeeper(), self._reaper(), self._people(list(addresses))):
+            _ = self.gate.spawn(work)
 
     async def run(self, steps_max: int) -> None:
         """Walk until every actor has ended and nothing is left to do."""
@@ -96,8 +98,7 @@ class Walk:
             if status != "gone":
                 await self.store.instances.cleanup(address)
         for _ in range(20):
-            reply = await self.space.send(self.tag, "XRANGE", f"{self.tag}:{OUTBOX}", "-", "+")
-            assert isinstance(reply, list)
+            reply = listed(await self.space.send(self.tag, "XRANGE", f"{self.tag}:{OUTBOX}", "-", "+"))
             for entry, fields in reply:
                 await self.store.outbox.sent(read_message(Entry(f"{self.tag}:{OUTBOX}", entry, fields)))
             await self.store.timers.promote(self.tag, timeout_payload=b"late")
@@ -112,8 +113,7 @@ class Walk:
         return not set(found.values()) & LIVE and entries == 0
 
     async def _statuses(self) -> dict[str, str]:
-        keys = await self.space.send(self.tag, "KEYS", f"{self.tag}:wf:*")
-        assert isinstance(keys, list)
+        keys = listed(await self.space.send(self.tag, "KEYS", f"{self.tag}:wf:*"))
         found: dict[str, str] = {}
         for key in keys:
             status = await self.space.send(self.tag, "HGET", key.decode(), "status")
@@ -159,9 +159,8 @@ class Walk:
             return await self.space.send(self.tag, *words)
 
         reply = await self.gate.read(make, None)
-        if not isinstance(reply, list):
-            return []
-        return [Entry(name.decode(), entry[0], entry[1] or []) for name, entries in reply for entry in entries]
+        streams = listed(reply or [])
+        return [Entry(name.decode(), entry[0], entry[1] or []) for name, entries in streams for entry in entries]
 
     async def _acknowledge_if_deleted(self, entry: Entry, stream: str) -> bool:
         if entry.fields:
@@ -259,13 +258,15 @@ class Walk:
         await self._granted(me, address, record.generation, turned.granted, token)
         return turned.more
 
-    def _replay(self, address: str, events: list[Event], recorded: list[object], consumed: int) -> tuple[Toy, int, int]:
+    def _replay(
+        self, address: str, events: list[Event], recorded: list[Command], consumed: int
+    ) -> tuple[Toy, int, int]:
         toy = Toy(address)
         for event in events:
             if event.number <= consumed:
                 toy.feed(event)
         asked = [(c.kind, c.target, c.arguments) for c in toy.commands]
-        assert asked == [(c.kind, c.target, c.arguments) for c in recorded], f"I4: {address} {asked} {recorded}"  # type: ignore[attr-defined]
+        assert asked == [(c.kind, c.target, c.arguments) for c in recorded], f"I4: {address} {asked} {recorded}"
         assert toy.end is None, "I4: the journal goes on after the end"
         return toy, len(toy.commands), len(toy.canceled)
 
@@ -350,7 +351,7 @@ class Walk:
             me.dead = True
 
     async def _reaper(self) -> None:
-        """Take over, again and again, from whoever is not among the living: a zombie may take something after its time."""
+        """Take over, again and again, from whoever is not among the living: a zombie takes things after its time."""
         heir = Worker(HEIR)
         self.workers.append(heir)
         heir.task = self.gate.spawn(self._work(heir))
@@ -378,10 +379,8 @@ class Walk:
             if await self._acknowledge_if_deleted(entry, OUTBOX):
                 continue
             message = read_message(entry)
-            try:
+            with contextlib.suppress(Refused):
                 await self._deliver(message)
-            except Refused:
-                pass
             await self.gate.call(lambda m=message: self.store.outbox.sent(m))  # type: ignore[misc]
 
     async def _deliver(self, message: Message) -> None:
@@ -452,6 +451,3 @@ class Walk:
             self.log.append(f"restart {address} from {first}")
         else:
             await self.gate.call(lambda: self.space.send(self.tag, "PING"))
-
-
-__all__ = ["Ended", "Walk", "ZERO"]
