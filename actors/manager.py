@@ -36,6 +36,7 @@ START_CHUNK: Final = 500
 """Starts of ``start_many`` under way at once."""
 EMBEDDED_FOLDER: Final = ".headrace"
 EMBEDDED_PARTITIONS: Final = 1
+DEFAULT_PARTITIONS: Final = 12
 
 
 class WorkflowManager(Registry):
@@ -125,7 +126,7 @@ class WorkflowManager(Registry):
             namespace=self.namespace,
             partitions=self._partitions,
             patience_s=patience_s,
-            **({"default_partitions": EMBEDDED_PARTITIONS} if small else {}),
+            default_partitions=EMBEDDED_PARTITIONS if small else DEFAULT_PARTITIONS,
         )
         try:
             await space.open()
@@ -177,12 +178,12 @@ class WorkflowManager(Registry):
         handles: builtins.list[WorkflowHandle[R]] = []
         chunk: builtins.list[asyncio.Future[object]] = []
         for call in calls:
-            definition = call.definition
-            workflow_id = definition.options.id or new_id()
+            workflow = call.workflow
+            workflow_id = workflow.options.id or new_id()
             if not keys.valid_id(workflow_id):
                 raise InvalidOption(f"id={workflow_id!r}: give 1 to 200 bytes of printable text")
-            chunk.append(self._ask(store, cast("Workflow[..., R]", definition), workflow_id, call.arguments))
-            handles.append(WorkflowHandle(self, workflow_id, cast("Workflow[..., R]", definition)))
+            chunk.append(self._ask(store, workflow, workflow_id, call.arguments))
+            handles.append(WorkflowHandle(self, workflow_id, workflow))
             if len(chunk) >= START_CHUNK:
                 await self._await_created(chunk)
                 chunk = []

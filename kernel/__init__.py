@@ -39,7 +39,8 @@ from kernel.refusals import (
 )
 from kernel.store import Store
 from kernel.store import keys as keys
-from kernel.store.connect import connector
+from kernel.store.connect import connector, run_command
+from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
@@ -125,6 +126,7 @@ __all__ = [
     "Words",
     "connector",
     "draw_nonce",
+    "erase_namespace",
     "event_id",
     "event_number",
     "keys",
@@ -135,5 +137,6 @@ __all__ = [
     "read_message",
     "read_outcome",
     "read_queued",
+    "run_command",
     "write_command",
 ]

@@ -24,24 +24,20 @@ class Idle(Workload):
     name: ClassVar[str] = "idle"
     unit: ClassVar[str] = "%"
     runs: ClassVar[int] = 1
+    has_floor: ClassVar[bool] = False
 
     async def measure(self, session: Session, count: int) -> Sample:  # noqa: ARG002 - it has no size
         """Watch."""
         job = session.job
-        workers = await _watch(job.worker_pids, seconds=job.seconds, beside=job.server_pid)
-        return workers
-
-    async def measure_floor(self, session: Session, count: int) -> Sample:  # noqa: ARG002 - it has no size
-        """Watch this process."""
-        return await _watch((os.getpid(),), seconds=session.job.seconds, beside=None)
+        beside = (job.server_pid,) if job.server_pid is not None else ()
+        own, *others = await _watch(os.getpid(), *beside, *job.worker_pids, seconds=job.seconds)
+        details = {"server_percent": others[0]} if beside else {}
+        return Sample(sum(others[len(beside) :]) / len(job.worker_pids), details, floor=own)
 
 
-async def _watch(pids: tuple[int, ...], *, seconds: float, beside: int | None) -> Sample:
-    """Return the mean CPU use of processes, percent of one core, and that of the one ``beside``."""
-    watched = (*pids, *((beside,) if beside is not None else ()))
-    before, began = [probes.cpu_s(pid) for pid in watched], time.perf_counter()
+async def _watch(*pids: int, seconds: float) -> list[float]:
+    """Return the CPU use of processes over so many seconds, each in percent of one core."""
+    before, began = [probes.cpu_s(pid) for pid in pids], time.perf_counter()
     await asyncio.sleep(seconds)
     elapsed = time.perf_counter() - began
-    used = [100 * (probes.cpu_s(pid) - start) / elapsed for pid, start in zip(watched, before, strict=True)]
-    details = {"server_percent": used[-1]} if beside is not None else {}
-    return Sample(sum(used[: len(pids)]) / len(pids), details)
+    return [100 * (probes.cpu_s(pid) - used) / elapsed for pid, used in zip(pids, before, strict=True)]

@@ -65,6 +65,8 @@ class Sample:
     value: float
     details: dict[str, float] = field(default_factory=dict[str, float])
     """Further figures of the same measurement, each with its unit last in its name."""
+    floor: float | None = None
+    """The floor, where it was measured at the same time and not by itself."""
 
     def encode(self) -> str:
         """Return one line of JSON."""

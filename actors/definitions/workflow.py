@@ -76,6 +76,11 @@ class BoundWorkflow(BoundCall[P, R_co], Generic[P, R_co]):
 
     __slots__ = ()
 
+    @property
+    def workflow(self) -> Workflow[P, R_co]:
+        """The workflow, with the options of this call."""
+        return cast("Workflow[P, R_co]", self.definition)
+
 
 def _digest_function(function: Callable[..., Any], update: Callable[[bytes], None], *, seen: set[int]) -> None:
     if not isinstance(function, FunctionType) or id(function) in seen:

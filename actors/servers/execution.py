@@ -49,8 +49,9 @@ class Execution:
         if not command.timeout_ms:
             return await self._call(definition, begun, args, kwargs)
         limit_s = command.timeout_ms / 1000
+        deadline = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(limit_s) as deadline:
+            async with deadline:
                 return await self._call(definition, begun, args, kwargs)
         except TimeoutError as error:
             step.cancel()

@@ -149,6 +149,8 @@ class Runner(Server):
         if begun.command.at_most_once and not hands.started(held):
             await self._fail(begun, OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack"))
             return
+        payload: bytes | None = None
+        failure: BaseException | None = None
         try:
             payload = await self._execution.run(begun)
         except UnknownDefinition:
@@ -159,11 +161,9 @@ class Runner(Server):
         except asyncio.CancelledError as error:
             if self._execution.was_canceled(held) or _being_canceled():
                 raise
-            payload, failure = None, error  # the step's own code raised it
+            failure = error  # the step's own code raised it
         except Exception as error:  # noqa: BLE001 - whatever the author's code raises is the step's outcome
-            payload, failure = None, error
-        else:
-            failure = None
+            failure = error
         hands.finishing(held)
         if failure is not None:
             await self._fail(begun, failure)

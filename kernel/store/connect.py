@@ -1,11 +1,18 @@
-"""Connect: from a URL to where connections come from."""
+"""Connect: from a URL to where connections come from; and one command for a person."""
 
 from __future__ import annotations
 
-from redis.exceptions import RedisError
+import asyncio
+from typing import Final
 
-from kernel.errors import InvalidUrl
-from kernel.store.lanes import ClusterConnector, Connector, SentinelConnector, ServerConnector
+from redis.exceptions import RedisError, ResponseError
+
+from kernel.errors import InvalidUrl, ServerRefused, ServerUnreachable
+from kernel.store.lanes import CONNECT_S_MAX, ClusterConnector, Connector, SentinelConnector, ServerConnector
+from kernel.store.link import LOST
+
+COMMAND_S_MAX: Final = 60.0
+"""How long a person's command may take."""
 
 
 def connector(url: str) -> Connector:
@@ -32,3 +39,30 @@ def connector(url: str) -> Connector:
                 raise InvalidUrl(url, f"{scheme!r} is no scheme known here")
     except (ValueError, TypeError, RedisError) as error:
         raise InvalidUrl(url, str(error)) from error
+
+
+async def run_command(url: str, *words: str) -> object:
+    """Run one command of a person's on the server at ``url`` and return its reply, as redis-py reads it.
+
+    In a Cluster it goes to the node that serves the second word as a key.
+
+    Raises:
+        InvalidUrl, ServerUnreachable: nothing was sent.
+        ServerRefused: with the server's own words.
+    """
+    source = connector(url)
+    try:
+        async with asyncio.timeout(CONNECT_S_MAX):
+            await source.start()
+            lane = await source.open(words[1] if len(words) > 1 else words[0])
+        try:
+            (reply,) = await lane.send([words], reply_s=COMMAND_S_MAX)
+        finally:
+            await lane.close()
+    except (*LOST, RedisError) as error:
+        raise ServerUnreachable(url, str(error) or type(error).__name__) from error
+    finally:
+        await source.close()
+    if isinstance(reply, ResponseError):
+        raise ServerRefused(words[0], str(reply))
+    return reply

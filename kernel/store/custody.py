@@ -86,7 +86,7 @@ class Custody:
     async def about(self) -> dict[str, str]:
         """Return what each worker says of itself."""
         key = self._space.keys.workers
-        reply = await self._space.send(key, "HGETALL", f"{key}:about")
+        reply = await self._space.send(key, "HGETALL", f"{{{key}}}:about")
         assert isinstance(reply, list)
         return {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
 

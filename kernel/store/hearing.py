@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from redis.exceptions import RedisError
@@ -117,7 +117,7 @@ class Hearing:
                     with contextlib.suppress(asyncio.CancelledError, *LOST, RedisError):
                         await subscriber
                 with contextlib.suppress(*LOST, RedisError):
-                    await pubsub.aclose()
+                    await cast("Any", pubsub).aclose()
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

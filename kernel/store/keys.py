@@ -23,7 +23,7 @@ K:meta                   hash        number of partitions, format, hash seed    
 K:dead                   stream      commands set aside for a person                            a person
 K:app:<name>             any         the application's own keys beside its instances            the application
 ns:workers               zset        heartbeats                                                 fence
-ns:workers:about         hash        what each worker says of itself                            fence
+{ns:workers}:about       hash        what each worker says of itself                            fence
 ns:gateway, ns:dead      stream      messages published by any service; those not understood    gateway; a person
 =======================  ==========  =========================================================  =======================
 """
@@ -65,6 +65,11 @@ class Keys:
     def workers(self) -> str:
         """Heartbeats of workers."""
         return f"{self.namespace}:workers"
+
+    @property
+    def outside_partitions(self) -> tuple[str, ...]:
+        """Every key of the namespace that belongs to no partition."""
+        return self.workers, f"{{{self.workers}}}:about", self.gateway, self.dead
 
     @property
     def gateway(self) -> str:

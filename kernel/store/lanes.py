@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from redis.sentinel import Sentinel as BlockingSentinel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kernel.store.link import Lane, Words
 
@@ -35,6 +35,11 @@ _SETTINGS: Final[dict[str, Any]] = {
 }
 
 
+_pack: Final = cast("Callable[[Words], bytes]", pack_command)
+_BlockingSentinel: Final = cast("Any", BlockingSentinel)  # redis-py leaves these untyped
+_Sentinel: Final = cast("Any", Sentinel)
+
+
 class RedisLane:
     """A connection of redis-py, used as one pipeline at a time."""
 
@@ -47,7 +52,7 @@ class RedisLane:
         connection = self._connection
         replies: list[object] = []
         async with asyncio.timeout(reply_s):
-            await connection.send_packed_command([pack_command(words) for words in commands])
+            await connection.send_packed_command([_pack(words) for words in commands])
             for _ in commands:
                 try:
                     replies.append(await connection.read_response(disable_decoding=True, timeout=math.inf))
@@ -100,7 +105,7 @@ class ServerConnector(Connector):
     def __init__(self, url: str) -> None:
         """``url``: redis://, rediss:// or unix://."""
         self.url = url
-        self._pool = ConnectionPool.from_url(url, **_SETTINGS)
+        self._pool: Any = ConnectionPool.from_url(url, **_SETTINGS)
         self._client: Redis | None = None
 
     async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
@@ -141,12 +146,12 @@ class SentinelConnector(Connector):
         addresses = [(host.partition(":")[0], int(host.partition(":")[2] or 26379)) for host in hosts.split(",")]
         settings = {**_SETTINGS, "db": int(database or 0), "username": user or None, "password": password or None}
         self._addresses, self._service, self._settings = addresses, service or "mymaster", settings
-        self._sentinel = Sentinel(addresses, socket_timeout=CONNECT_S_MAX, socket_connect_timeout=CONNECT_S_MAX)
-        self._client = self._sentinel.master_for(self._service, **settings)
+        self._sentinel = _Sentinel(addresses, socket_timeout=CONNECT_S_MAX, socket_connect_timeout=CONNECT_S_MAX)
+        self._client: Redis = self._sentinel.master_for(self._service, **settings)
 
     async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
         """Ask the Sentinels for the primary and connect."""
-        return await _connected(self._client.connection_pool.make_connection())
+        return await _connected(cast("Any", self._client.connection_pool).make_connection())
 
     def node(self, tag: str) -> str:  # noqa: ARG002 - see open
         """There is one primary at a time."""
@@ -158,8 +163,9 @@ class SentinelConnector(Connector):
 
     def blocking_client(self) -> BlockingRedis:
         """Return a client of the primary for a thread."""
-        sentinel = BlockingSentinel(self._addresses, socket_timeout=CONNECT_S_MAX)
-        return sentinel.master_for(self._service, **self._settings | {"socket_timeout": REPLY_S_MAX})
+        sentinel = _BlockingSentinel(self._addresses, socket_timeout=CONNECT_S_MAX)
+        client: BlockingRedis = sentinel.master_for(self._service, **self._settings | {"socket_timeout": REPLY_S_MAX})
+        return client
 
     async def close(self) -> None:
         """Close the clients' connections."""
@@ -177,7 +183,7 @@ class ClusterConnector(Connector):
         """Keep the nodes to ask first."""
         self.url = url
         split = urlsplit(url.partition("://")[0].replace("+", "-") + "://" + url.partition("://")[2].split(",")[0])
-        self._settings = {"username": split.username, "password": split.password}
+        self._settings: dict[str, Any] = {"username": split.username, "password": split.password}
         self._cluster = RedisCluster(
             host=split.hostname or "127.0.0.1", port=split.port or 6379, protocol=2, **self._settings
         )
@@ -185,7 +191,7 @@ class ClusterConnector(Connector):
 
     async def start(self) -> None:
         """Read the slots' owners."""
-        await self._cluster.initialize()
+        _ = await self._cluster.initialize()
 
     async def refresh(self) -> None:
         """Read the slots' owners again."""
@@ -199,7 +205,7 @@ class ClusterConnector(Connector):
 
     async def open(self, tag: str) -> Lane:
         """Connect to the primary of the tag's slot."""
-        return await _connected(self.client(tag).connection_pool.make_connection())
+        return await _connected(cast("Any", self.client(tag).connection_pool).make_connection())
 
     def client(self, tag: str) -> Redis:
         """Return the client of that node."""
@@ -221,6 +227,6 @@ class ClusterConnector(Connector):
             await client.aclose()
 
 
-async def _connected(connection: AbstractConnection) -> RedisLane:
+async def _connected(connection: Any) -> RedisLane:  # noqa: ANN401 - redis-py leaves its pools untyped
     await connection.connect()
     return RedisLane(connection)

@@ -36,7 +36,8 @@ class Link:
         self.patience_s: Final = patience_s
         self.epoch = 0
         self.on_restored: list[Callable[[], None]] = []
-        self.on_moved: Callable[[str, Call], None] | None = None
+        self.on_moved: Callable[[Call], None] | None = None
+        """Takes a call whose slot may be served elsewhere by now; None: there is only this node."""
         self.pending: Final[deque[Call]] = deque()
         """Calls that no pump has taken yet."""
         self._pumps = tuple(Pump(self, connect) for _ in range(PUMPS))
@@ -45,11 +46,11 @@ class Link:
     def call(self, script: Script, tag: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call a script on the keys of one tag; await the future for its reply."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        return self.add(Call(("EVALSHA", script.sha, 1, tag, *arguments), script, future))
+        return self.add(Call(tag, ("EVALSHA", script.sha, 1, tag, *arguments), script, future))
 
-    def send(self, *words: str | bytes | float) -> asyncio.Future[object]:
-        """Send a plain command that may be repeated without harm."""
-        return self.add(Call(words, None, asyncio.get_running_loop().create_future()))
+    def send(self, key: str, *words: str | bytes | float) -> asyncio.Future[object]:
+        """Send a plain command on a key, one that may be repeated without harm."""
+        return self.add(Call(key, words, None, asyncio.get_running_loop().create_future()))
 
     def add(self, call: Call) -> asyncio.Future[object]:
         """Have a call sent; return its future."""

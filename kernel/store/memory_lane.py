@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from fakeredis import FakeAsyncRedis, FakeServer, FakeStrictRedis
@@ -30,7 +30,7 @@ class MemoryLane:
         """Open a connection of its own, so that WATCH works as on a real one."""
         self._server = server
         # Without a timeout of its own: redis-py enforces it by wait_for, which on Python 3.11 may swallow a cancellation.
-        self._redis = FakeAsyncRedis(server=server, protocol=2, single_connection_client=True, socket_timeout=None)
+        self._redis: Any = FakeAsyncRedis(server=server, protocol=2, single_connection_client=True, socket_timeout=None)
         self._redis.response_callbacks.clear()
 
     async def send(self, commands: Sequence[Words], *, reply_s: float = REPLY_S_MAX) -> list[object]:

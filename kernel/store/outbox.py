@@ -26,7 +26,7 @@ class Message(NamedTuple):
     status: str
     payload: bytes
     """A result; or a child's command as in the journal (cancel and cleanup: without its arguments). A ``create``
-    without one finds its command in the sender's journal; it is obsolete if the sender has another generation by now."""
+    without one finds its command in the sender's journal; it is obsolete if the sender began anew since."""
 
 
 class Outbox:

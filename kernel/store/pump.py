@@ -22,6 +22,8 @@ Words = tuple[str | bytes | int | float, ...]
 LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError, EOFError)
 AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED")
 """Error words of a node that cannot serve now, or is no longer the one to ask."""
+ELSEWHERE: Final = ("MOVED", "ASK")
+"""Error words of a node that does not serve the slot any more, or not this key."""
 BATCH_MAX: Final = 256
 BACKOFF_S_MAX: Final = 0.5
 
@@ -41,12 +43,16 @@ class Lane(Protocol):
 class Call:
     """One command under way."""
 
-    __slots__ = ("future", "script", "words")
+    __slots__ = ("future", "key", "script", "since", "words")
 
-    def __init__(self, words: Words, script: Script | None, future: asyncio.Future[object]) -> None:
+    def __init__(self, key: str, words: Words, script: Script | None, future: asyncio.Future[object]) -> None:
+        self.key = key
+        """By which its node is found again if the slot has moved."""
         self.words = words
         self.script = script
         self.future = future
+        self.since = 0.0
+        """Loop time at which its node was first found away; 0: it was not."""
 
     @property
     def name(self) -> str:
@@ -119,6 +125,10 @@ class Pump:
             except (*LOST, RedisError) as error:
                 since = since or loop.time()
                 await self._break(error)
+                if self._link.on_moved is not None:
+                    for call in batch:
+                        self._link.on_moved(call)
+                    return
                 if patience_s is not None and loop.time() - since > patience_s:
                     fail(batch, ServerUnreachable(self._link.url, str(error) or type(error).__name__))
                     return
@@ -158,8 +168,8 @@ class Pump:
             word = error_word(reply)
             if word == "NOSCRIPT" and call.script is not None:
                 again.append(call)
-            elif word == "MOVED" and self._link.on_moved is not None:
-                self._link.on_moved(str(reply), call)
+            elif word in ELSEWHERE and self._link.on_moved is not None:
+                self._link.on_moved(call)
             elif word in AWAY:
                 away = reply
                 again.append(call)
@@ -179,6 +189,8 @@ def fail(calls: Iterable[Call], error: Exception) -> None:
     for call in calls:
         if not call.future.done():
             call.future.set_exception(error)
+            # Whoever asked may be gone; that nobody hears of it is then no mistake to be reported.
+            call.future.exception()
 
 
 def error_word(error: ResponseError) -> str:
@@ -189,6 +201,8 @@ def error_word(error: ResponseError) -> str:
         "ReadOnlyError": "READONLY",
         "BusyLoadingError": "LOADING",
         "MovedError": "MOVED",
+        "AskError": "ASK",
+        "TryAgainError": "TRYAGAIN",
         "OutOfMemoryError": "OOM",
         "NoPermissionError": "NOPERM",
     }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from kernel.compatibility import check_server
 from kernel.errors import Misconfigured, NamespaceMismatch, ServerRefused, ServerUnreachable
 from kernel.store.keys import Keys, tag, valid_namespace
-from kernel.store.link import LOST, Lane, Link, Words
+from kernel.store.link import LOST, Call, Lane, Link, Words
+from kernel.store.pump import fail
+from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ FORMAT: Final = 1
 """Version of the data's layout."""
 DEFAULT_PARTITIONS: Final = 12
 NONCE_BITS: Final = 62
+REFRESH_S: Final = 0.1
+"""How long a call waits for a Cluster to settle before it is sent to another node."""
 
 
 _random = Random(secrets.randbits(256))  # noqa: S311 - nonces need to be different, not secret
@@ -65,6 +70,8 @@ class Space:
         self._default = default_partitions
         self._patience_s = patience_s
         self._links: dict[str, Link] = {}
+        self._homeless: list[Call] = []
+        self._rehousing: asyncio.Task[None] | None = None
         self._virtual = now_ms
         self.keys = Keys(namespace, 1)
         self.offset_ms = 0
@@ -135,8 +142,8 @@ class Space:
         self.keys = Keys(self.namespace, recorded)
         calls = [self.link(t).call(script, t, recorded, FORMAT, self.seed) for t in self.keys.tags[1:]]
         for reply in await asyncio.gather(*calls):
-            if int(reply[0]) != recorded:
-                raise NamespaceMismatch(self.namespace, recorded=int(reply[0]), asked=recorded)
+            if (others := int(listed(reply)[0])) != recorded:
+                raise NamespaceMismatch(self.namespace, recorded=others, asked=recorded)
 
     async def _found_in(self, partition: int, partitions: int, seed: int) -> list[bytes]:
         name = tag(self.namespace, partition)
@@ -158,7 +165,28 @@ class Space:
             link = self._links[node] = Link(
                 lambda: self.connector.open(name), url=self.connector.url, patience_s=self._patience_s
             )
+            if self.connector.is_cluster:
+                link.on_moved = self._moved
         return link
+
+    def _moved(self, call: Call) -> None:
+        """A call's slot moved, or its node is away: learn the topology, then send it to whoever serves the slot."""
+        self._homeless.append(call)
+        if self._rehousing is None or self._rehousing.done():
+            self._rehousing = asyncio.get_running_loop().create_task(self._rehouse(), name="topology")
+
+    async def _rehouse(self) -> None:
+        await asyncio.sleep(REFRESH_S)
+        with contextlib.suppress(*LOST, RedisError, RedisClusterException):
+            await self.connector.refresh()
+        now = asyncio.get_running_loop().time()
+        calls, self._homeless = self._homeless, []
+        for call in calls:
+            call.since = call.since or now
+            if self._patience_s is not None and now - call.since > self._patience_s:
+                fail([call], ServerUnreachable(self.connector.url, "no node serves its slot"))
+            else:
+                _ = self.link(call.key).add(call)
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -176,7 +204,7 @@ class Space:
 
     def send(self, key: str, *words: str | bytes | float) -> asyncio.Future[object]:
         """Send a plain command that may be repeated to the node of ``key``."""
-        return self.link(key).send(*words)
+        return self.link(key).send(key, *words)
 
     async def open_lane(self, key: str) -> Lane:
         """Open a connection of one's own to the node of ``key``, for WATCH or a blocking read."""

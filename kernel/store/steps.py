@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import read_command
+from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 from kernel.store.turns import Eager, Turned, anew, read_turned
 
@@ -124,8 +125,7 @@ class Steps:
     async def beat(self, held: Held, details: bytes) -> bool:
         """Leave details for the next attempt; False: the step is no longer wanted, or somebody else's."""
         reply = await self._space.actor_call("beat", held.address, held.member, details)
-        assert isinstance(reply, list)
-        return reply[0] == b"OK"
+        return bool(listed(reply)[0] == b"OK")
 
     async def complete(self, held: Held, *, nonce: int, at_ms: int, status: str, payload: bytes) -> Appended:
         """Record a step's final outcome.

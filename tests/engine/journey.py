@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actors import Workflow, WorkflowManager
     from kernel import Store
 
-STEPS = 29
+STEPS = 28
 ATTEMPTS = 3
 RESULT = [4, [0, 2, 4, 6, 8], "third time", 3, 2, "3", 14, 11, 5, "end"]
 AGAIN = RetryPolicy(max_attempts=ATTEMPTS, initial_backoff=0.002, jitter=False)

@@ -5,5 +5,5 @@
 local value = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if value and ARGV[2] ~= '' and tonumber(value) ~= tonumber(ARGV[2]) then return 'ALIVE' end
 redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[1] .. ':about', ARGV[1])
+redis.call('HDEL', '{' .. KEYS[1] .. '}:about', ARGV[1])
 return 'FENCED'

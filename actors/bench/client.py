@@ -1,0 +1,106 @@
+"""The measuring process of the benchmark: a service that starts workflows, beside the workers and not one of them.
+
+It is asked by lines on stdin (``warm``, ``engine``, ``floor`` and ``facts``, each with a count; ``sweep``) and answers each
+with a line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from actors.bench.floor import Floor
+from actors.bench.flows import define_flows
+from actors.bench.job import BenchError, Job, Sample
+from actors.bench.member import hear, log_to_stderr, make_manager, say
+from actors.bench.session import Session
+from actors.bench.workloads import WORKLOADS
+from actors.errors import HeadraceError
+from kernel import KernelError
+
+if TYPE_CHECKING:
+    from kernel import Space
+
+SETTINGS: Final = ("appendonly", "appendfsync", "save", "maxmemory-policy", "io-threads")
+SWEEP: Final = 1_000
+"""Keys that are looked at, at most, by one command of the sweep."""
+
+
+async def serve(job: Job) -> None:
+    """Answer until the parent closes its end."""
+    manager = make_manager(job)
+    flows = define_flows(manager)
+    async with manager:
+        space = (await manager.store()).space
+        session = Session(job, manager, space, flows, Floor(space))
+        await session.floor.load()
+        say(json.dumps(await _facts(space)))
+        while verb := await hear():
+            say(await _answer(session, verb))
+
+
+async def _answer(session: Session, verb: str) -> str:
+    workload = WORKLOADS[session.job.workload]
+    try:
+        match verb:
+            case "engine":
+                sample = await workload.measure(session, session.job.count)
+            case "floor":
+                sample = await workload.measure_floor(session, session.job.count)
+            case "warm":
+                sample = await workload.measure(session, max(session.job.count // 10, 1))
+            case "sweep":
+                sample = await _sweep(session.space)
+            case _:
+                raise BenchError(f"{verb!r} is no word that the measuring process knows")
+    except (HeadraceError, KernelError) as error:
+        return json.dumps({"error": str(error)})
+    return json.dumps(asdict(sample))
+
+
+async def _facts(space: Space) -> dict[str, str]:
+    """Return the server's version and the settings that speed depends on."""
+    tag = space.keys.tags[0]
+    info = (await space.send(tag, "INFO", "server")) or b""
+    assert isinstance(info, bytes)
+    server = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+    facts = {"version": server.get("valkey_version") or server.get("redis_version", "")}
+    for setting in SETTINGS:
+        try:
+            reply = await space.send(tag, "CONFIG", "GET", setting)
+        except KernelError:
+            # Managed servers often forbid CONFIG; then nobody can tell.
+            reply = None
+        if isinstance(reply, list) and len(reply) > 1:
+            facts[setting] = reply[1].decode()
+    return facts | {"partitions": str(space.keys.partitions), "process_id": server.get("process_id", "")}
+
+
+async def _sweep(space: Space) -> Sample:
+    """Delete everything of this namespace."""
+    deleted = 0
+    for tag in space.keys.tags:
+        cursor = b"0"
+        while True:
+            reply = await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", SWEEP)
+            assert isinstance(reply, list)
+            cursor, found = reply
+            if found:
+                await space.send(tag, "UNLINK", *found)
+                deleted += len(found)
+            if cursor == b"0":
+                break
+    for name in (space.keys.workers, f"{space.keys.workers}:about", space.keys.gateway, space.keys.dead):
+        await space.send(name, "UNLINK", name)
+    return Sample(deleted)
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    try:
+        asyncio.run(serve(Job.decode(sys.argv[1])))
+    except (HeadraceError, KernelError) as failure:
+        say(json.dumps({"error": str(failure)}))

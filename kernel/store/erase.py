@@ -1,0 +1,34 @@
+"""Erase: delete a whole namespace, instances and application keys alike. For what was made to be thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from kernel.store.space import Space
+
+PAGE: Final = 500
+"""Keys that are looked at, and deleted, by one command."""
+
+
+async def erase_namespace(space: Space) -> int:
+    """Delete every key of the namespace; return how many. No worker of it may be running; others are not touched."""
+    count = 0
+    for tag in space.keys.tags:
+        cursor = b"0"
+        while True:
+            reply = await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", PAGE)
+            assert isinstance(reply, list)
+            cursor, keys = reply
+            for key in keys:
+                count += await _unlink(space, key.decode(errors="surrogateescape"))
+            if cursor in {b"0", "0", 0}:
+                break
+    for key in space.keys.outside_partitions:
+        count += await _unlink(space, key)
+    return count
+
+
+async def _unlink(space: Space, key: str) -> int:
+    reply = await space.send(key, "UNLINK", key)
+    return reply if isinstance(reply, int) else 0

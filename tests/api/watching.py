@@ -1,0 +1,30 @@
+"""Waiting for what the tests wait for, by watching: no sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+from actors import WorkflowHandle
+from actors.views import Snapshot
+
+
+async def seen(handle: WorkflowHandle[Any], condition: Callable[[Snapshot], object]) -> Snapshot:
+    """Return the first snapshot for which ``condition`` holds."""
+    snapshots = handle.watch()
+    async with aclosing(snapshots):  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+        async for snapshot in snapshots:
+            if condition(snapshot):
+                return snapshot
+    raise AssertionError("the workflow ended and the condition never held")
+
+
+def running(name: str) -> Callable[[Snapshot], bool]:
+    """Tell whether a step of that name runs."""
+    return in_state(name, "running")
+
+
+def in_state(name: str, state: str) -> Callable[[Snapshot], bool]:
+    """Tell whether a step of that name is in a state."""
+    return lambda snapshot: any(step.name == name and step.state == state for step in snapshot.steps)
