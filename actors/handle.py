@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from actors.errors import WorkflowCanceled, WorkflowNotFound
 from actors.options import Duration, duration_ms
 from actors.payload import unpack
-from actors.results import Canceled, Completed, Failed, Status
-from actors.views import Snapshot, StepView, read_snapshot, read_status, read_steps
-from kernel import Ended, Gone, NotFound, Running, keys
+from actors.results import Canceled, Completed, Failed, InProgress, Status
+from actors.views import Snapshot, StepView, command_name, name_running, read_snapshot, read_status, read_steps
+from kernel import Ended, Gone, NotFound, NotStopped, Running, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 R_co = TypeVar("R_co", covariant=True)
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
+NAMED_MAX: Final = 1_000
+"""Open steps whose names a status looks up; the rest have none there."""
 
 
 class WorkflowHandle(Generic[R_co]):
@@ -49,7 +51,17 @@ class WorkflowHandle(Generic[R_co]):
             WorkflowNotFound: there is no such instance, or it was cleaned up.
         """
         record, opened, result = await self._read("open", result=True)
-        return cast("Status[R_co]", read_status(record, opened, result, self._decode))
+        status = read_status(record, opened, result, self._decode)
+        if isinstance(status, InProgress):
+            status = await self._with_names(status)
+        return cast("Status[R_co]", status)
+
+    async def _with_names(self, status: InProgress) -> InProgress:
+        instances = (await self._manager.store()).instances
+        named = status.running[:NAMED_MAX]
+        fields = await asyncio.gather(*(instances.field(self.address, "journal", f"c{step.seq}") for step in named))
+        names = {step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None}
+        return name_running(status, names)
 
     async def steps(self) -> list[StepView]:
         """Return its steps in the order asked for, with attempts, errors, times and results."""
@@ -140,7 +152,7 @@ class WorkflowHandle(Generic[R_co]):
         """
         store = await self._manager.store()
         try:
-            if cleanup and (await store.instances.record(self.address)).get("status") != b"canceling":
+            if cleanup and _may_clean_up(await store.instances.record(self.address)):
                 await store.instances.append(self.address, kind="cancel_requested", name="", payload=b"")
             else:
                 await store.instances.cancel(self.address, payload=b"")
@@ -156,7 +168,6 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             WorkflowNotFound: there is no such instance.
         """
-        from kernel import NotStopped  # noqa: PLC0415
 
         try:
             await (await self._manager.store()).instances.resume(self.address)
@@ -185,6 +196,8 @@ class WorkflowHandle(Generic[R_co]):
         found = None
         if result and record["status"].decode() in TERMINAL:
             found = await instances.result(self.address)
+            if found is None:  # cleaned up since the record was read
+                raise self._not_found()
         elif result and record["status"] == b"scheduled":
             found = await instances.field(self.address, "journal", "e1")
         return record, opened, found
@@ -199,3 +212,8 @@ class WorkflowHandle(Generic[R_co]):
             f"there is no workflow {self.id!r} in namespace {self._manager.namespace!r}: see `headrace list`; it may "
             "have been cleaned up after its retention"
         )
+
+
+def _may_clean_up(record: dict[str, bytes]) -> bool:
+    """Whether a cancellation may be left to the workflow's code: it has begun, and was not asked before."""
+    return record.get("status") not in {b"scheduled", b"canceling"} and "canceling" not in record

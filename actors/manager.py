@@ -9,7 +9,7 @@ import secrets
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from actors.errors import InvalidOption, Misuse
 from actors.handle import WorkflowHandle
@@ -20,7 +20,7 @@ from actors.servers import Worker, WorkerSettings
 from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -163,7 +163,7 @@ class WorkflowManager(Registry):
         Raises:
             InvalidArguments, PayloadTooLarge, InvalidOption: nothing was started.
         """
-        bound = workflow.bind(*args, **kwargs)
+        bound = _checked_workflow(workflow).bind(*args, **kwargs)
         (handle,) = await self.start_many([bound])
         return handle
 
@@ -172,33 +172,31 @@ class WorkflowManager(Registry):
     ) -> builtins.list[WorkflowHandle[R]]:
         """Start an instance for each ``workflow.bind(…)``; the handles in the same order.
 
-        Each start is durable by itself; if one is refused, those before it stand.
+        Calls are taken 500 at a time, and those of a time started together. If the iterable raises, or holds what is no
+        call of a workflow, nothing of that time is started, and those before it stand.
+
+        Raises:
+            Misuse: what is no call of a workflow.
         """
         store = await self.store()
         handles: builtins.list[WorkflowHandle[R]] = []
-        chunk: builtins.list[asyncio.Future[object]] = []
-        for call in calls:
-            workflow = call.workflow
-            workflow_id = workflow.options.id or new_id()
-            if not keys.valid_id(workflow_id):
-                raise InvalidOption(f"id={workflow_id!r}: give 1 to 200 bytes of printable text")
-            chunk.append(self._ask(store, workflow, workflow_id, call.arguments))
-            handles.append(WorkflowHandle(self, workflow_id, workflow))
-            if len(chunk) >= START_CHUNK:
-                await self._await_created(chunk)
-                chunk = []
-        await self._await_created(chunk)
+        remaining = iter(calls)
+        while chunk := [_checked_call(call) for call in islice(remaining, START_CHUNK)]:
+            started = [WorkflowHandle(self, call.workflow.options.id or new_id(), call.workflow) for call in chunk]
+            await self._await_created(
+                [self._ask(store, call, handle.id) for call, handle in zip(chunk, started, strict=True)]
+            )
+            handles += started
         return handles
 
-    def _ask(
-        self, store: Store, workflow: Workflow[..., Any], workflow_id: str, arguments: bytes
-    ) -> asyncio.Future[object]:
+    def _ask(self, store: Store, call: BoundWorkflow[..., Any], workflow_id: str) -> asyncio.Future[object]:
+        workflow = call.workflow
         options = workflow.options
         fields = {"version": workflow.version} if workflow.version != "1" else None
         return store.instances.ask_create(
             f"{KIND}/{workflow_id}",
             name=workflow.name,
-            arguments=arguments,
+            arguments=call.arguments,
             start_at_ms=options.due_ms(store.space.now_ms()),
             retention_ms=self.retention_ms,
             timeout_ms=options.timeout_ms,
@@ -272,7 +270,7 @@ class WorkflowManager(Registry):
         queues: Iterable[str] = ("default",),
         grace: Duration = 30,
         cache_instances: int = 10_000,
-    ) -> AsyncIterator[Worker]:
+    ) -> AsyncGenerator[Worker, None]:
         """Run a worker in this process while the block runs; it drains at the end of the block.
 
         Args:
@@ -303,6 +301,19 @@ class WorkflowManager(Registry):
                 await worker.stop()
         finally:
             await store.close()
+
+
+def _checked_workflow(workflow: Workflow[P, R]) -> Workflow[P, R]:
+    if getattr(workflow, "kind", None) != "workflow":
+        name = getattr(workflow, "__qualname__", repr(workflow))
+        raise Misuse(f"{name} is no workflow: start what is decorated with @manager.workflow")
+    return workflow
+
+
+def _checked_call(call: BoundWorkflow[..., R]) -> BoundWorkflow[..., R]:
+    if getattr(getattr(call, "definition", None), "kind", None) != "workflow":
+        raise Misuse(f"{call!r} is no call of a workflow: give workflow.bind(…) for each instance to start")
+    return call
 
 
 def new_id() -> str:

@@ -123,10 +123,7 @@ def read_snapshot(
     steps = tuple(read_steps(record, opened, journal, registry))
     status = read_status(record, opened, result, decode)
     if isinstance(status, InProgress):
-        names = {step.seq: step.name for step in steps}
-        status = InProgress(
-            tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running)
-        )
+        status = name_running(status, {step.seq: step.name for step in steps})
     return Snapshot(
         id=workflow_id,
         workflow=record["name"].decode(),

@@ -18,7 +18,7 @@ Refused
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 from kernel.errors import KernelError
 
@@ -134,8 +134,8 @@ REFUSALS: Final[dict[bytes, type[Refused]]] = {
 
 def accepted(reply: object) -> list[bytes]:
     """Return a script's reply, or raise the refusal that its first word names."""
-    assert isinstance(reply, list)
-    refusal = REFUSALS.get(reply[0])
+    words = cast("list[bytes]", reply)
+    refusal = REFUSALS.get(words[0])
     if refusal is not None:
-        raise refusal(*(fact.decode() for fact in reply[1:]))
-    return reply
+        raise refusal(*(fact.decode() for fact in words[1:]))
+    return words

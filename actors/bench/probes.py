@@ -65,6 +65,4 @@ async def server_cpu_s(space: Space) -> float:
 async def data_bytes(space: Space) -> int:
     """Return the server's memory without the buffers of its connections and of its append-only file."""
     info = await server_info(space, "memory")
-    return (
-        int(info["used_memory"]) - int(info.get("mem_clients_normal", 0)) - int(info.get("mem_aof_buffer", 0))
-    )
+    return int(info["used_memory"]) - int(info.get("mem_clients_normal", 0)) - int(info.get("mem_aof_buffer", 0))

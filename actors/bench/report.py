@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -92,33 +94,21 @@ def json_line(line: Line, facts: Facts) -> str:
     return json.dumps(asdict(line) | asdict(facts))
 
 
-def table(lines: Sequence[Line], facts: Facts) -> Table:
-    """Return all workloads as a table."""
-    redis, versions = facts.redis, facts.versions
-    made = Table(
-        title="headrace bench",
-        caption=f"Redis {redis.get('version', '?')} (appendonly {redis.get('appendonly', '?')}, appendfsync "
-        f"{redis.get('appendfsync', '?')}), Python {versions['python']}, redis-py {versions['redis']}, hiredis "
-        f"{versions['hiredis']}, headrace {versions['headrace']}, {facts.cpus} CPUs. Medians; floor: the same number of "
-        "script calls by bare redis-py in the same sitting.",
-    )
-    made.add_column("workload")
+def table(lines: Sequence[Line], facts: Facts) -> Group:
+    """Return all workloads as a table, and below it what else was measured and on what."""
+    made = Table(title="headrace bench", title_justify="left", box=SIMPLE_HEAD)
+    made.add_column("workload", no_wrap=True)
     for heading in ("workers", "count", "value"):
-        made.add_column(heading, justify="right")
-    made.add_column("unit")
-    for heading in ("floor", "ratio"):
-        made.add_column(heading, justify="right")
-    made.add_column("runs")
-    made.add_column("also")
+        made.add_column(heading, justify="right", no_wrap=True)
+    made.add_column("unit", no_wrap=True)
+    for heading in ("floor", "ratio", "runs", "lowest", "highest"):
+        made.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
         made.add_row(*_cells(line))
-    return made
+    return Group(made, *(_details(line) for line in lines if line.details), "", _surroundings(facts))
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    spread = f"{len(line.runs)}"
-    if len(line.runs) > 1:
-        spread += f": {_figure(min(line.runs))} to {_figure(max(line.runs))}"
     return (
         line.workload,
         str(line.workers),
@@ -127,8 +117,24 @@ def _cells(line: Line) -> tuple[str, ...]:
         line.unit,
         _figure(line.floor),
         _figure(line.ratio),
-        spread,
-        ", ".join(f"{name.replace('_', ' ')} {_figure(figure)}" for name, figure in line.details.items()),
+        str(len(line.runs)),
+        _figure(min(line.runs)),
+        _figure(max(line.runs)),
+    )
+
+
+def _details(line: Line) -> str:
+    listed = ", ".join(f"{name.replace('_', ' ')} {_figure(figure)}" for name, figure in line.details.items())
+    return f"{line.workload}: {listed}"
+
+
+def _surroundings(facts: Facts) -> str:
+    redis, versions = facts.redis, facts.versions
+    return (
+        f"Redis {redis.get('version', '?')} (appendonly {redis.get('appendonly', '?')}, appendfsync "
+        f"{redis.get('appendfsync', '?')}), Python {versions['python']}, redis-py {versions['redis']}, hiredis "
+        f"{versions['hiredis']}, headrace {versions['headrace']}, {facts.cpus} CPUs. Medians; floor: the same number of "
+        "script calls by bare redis-py in the same sitting."
     )
 
 

@@ -48,7 +48,9 @@ def run_benchmark(plan: Plan, progress: Callable[[str], None]) -> Iterator[tuple
 def _server(plan: Plan) -> Iterator[Server]:
     if plan.url is not None:
         if plan.url.startswith("memory://"):
-            raise BenchError(f"{plan.url} cannot be measured: it exists in one process only; give a server's URL, or none")
+            raise BenchError(
+                f"{plan.url} cannot be measured: it exists in one process only; give a server's URL, or none"
+            )
         yield Server(plan.url, None, None)
         return
     with private_server() as private:
@@ -56,9 +58,7 @@ def _server(plan: Plan) -> Iterator[Server]:
         yield Server(private.url, private.pid, 1)
 
 
-def _measure(
-    plan: Plan, workload: Workload, server: Server, progress: Callable[[str], None]
-) -> tuple[Line, Facts]:
+def _measure(plan: Plan, workload: Workload, server: Server, progress: Callable[[str], None]) -> tuple[Line, Facts]:
     workers = plan.workers if workload.has_workers else 0
     job = Job(
         workload=workload.name,

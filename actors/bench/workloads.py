@@ -14,6 +14,5 @@ from actors.bench.starts import Starts
 from actors.bench.workload import Workload
 
 WORKLOADS: Final[dict[str, Workload]] = {
-    workload.name: workload
-    for workload in (Sequential(), Latency(), Fanout(), Starts(), Parked(), Idle(), Bare())
+    workload.name: workload for workload in (Sequential(), Latency(), Fanout(), Starts(), Parked(), Idle(), Bare())
 }

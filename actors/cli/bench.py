@@ -47,7 +47,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--count", type=_positive, metavar="N", help="size: workflows, steps, starts or calls (default: each its own)"
     )
     parser.add_argument(
-        "--runs", type=_positive, metavar="N", help="measurements of each (default 5; parked 3, idle 1); the median counts"
+        "--runs",
+        type=_positive,
+        metavar="N",
+        help="measurements of each (default 5; parked 3, idle 1); the median counts",
     )
     parser.add_argument(
         "--seconds", type=_seconds, default=20.0, metavar="S", help="how long `idle` watches (default 20)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kernel.errors import ServerRefused
 from kernel.store import keys
 from kernel.store.reader import Entry, Reader, found_group
+from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
 from kernel.store.steps import read_queued
 
@@ -79,15 +80,13 @@ class Custody:
     async def living(self) -> list[Heartbeat]:
         """List the workers that are registered, with their values."""
         key = self._space.keys.workers
-        reply = await self._space.send(key, "ZRANGE", key, 0, -1, "WITHSCORES")
-        assert isinstance(reply, list)
+        reply = listed(await self._space.send(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
         return [Heartbeat(reply[i].decode(), reply[i + 1].decode()) for i in range(0, len(reply), 2)]
 
     async def about(self) -> dict[str, str]:
         """Return what each worker says of itself."""
         key = self._space.keys.workers
-        reply = await self._space.send(key, "HGETALL", f"{{{key}}}:about")
-        assert isinstance(reply, list)
+        reply = listed(await self._space.send(key, "HGETALL", f"{{{key}}}:about"))
         return {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
 
     async def consumers(self, stream: str, group: str) -> list[str]:
@@ -98,8 +97,8 @@ class Custody:
             if "no such key" in error.error.lower() or "NOGROUP" in error.error:
                 return []
             raise
-        assert isinstance(reply, list)
-        return [dict(zip(item[::2], item[1::2], strict=True))[b"name"].decode() for item in reply]
+        items: list[list[bytes]] = listed(reply)
+        return [dict(zip(item[::2], item[1::2], strict=True))[b"name"].decode() for item in items]
 
     async def holders(self, tag: str) -> set[str]:
         """Return the workers that hold something in a partition, by skipping from one to the next."""
@@ -107,17 +106,17 @@ class Custody:
         low = "-"
         while True:
             reply = await self._space.send(tag, "ZRANGEBYLEX", keys.shared(tag, "held"), low, "+", "LIMIT", 0, 1)
-            if not isinstance(reply, list) or not reply:
+            members: list[bytes] = listed(reply)
+            if not members:
                 return found
-            worker = reply[0].decode().partition("|")[0]
+            worker = members[0].decode().partition("|")[0]
             found.add(worker)
             low = f"({worker}}}"
 
     async def claim(self, stream: str, group: str, *, dead: str, me: str) -> list[Entry]:
         """Take over what a dead consumer had read from a stream; up to 100 entries a call."""
         tag = stream[: stream.index("}") + 1] if "}" in stream else stream
-        reply = await self._space.call("claim", tag, stream, group, dead, me, TAKE_MAX)
-        assert isinstance(reply, list)
+        reply = listed(await self._space.call("claim", tag, stream, group, dead, me, TAKE_MAX))
         return [Entry(stream, entry[0], entry[1], int(entry[2])) for entry in reply]
 
     async def forget(self, stream: str, group: str, consumer: str) -> bool:

@@ -19,16 +19,16 @@ async def erase_namespace(space: Space) -> int:
         while True:
             reply = await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", PAGE)
             assert isinstance(reply, list)
-            cursor, keys = reply
-            for key in keys:
-                count += await _unlink(space, key.decode(errors="surrogateescape"))
-            if cursor in {b"0", "0", 0}:
+            cursor, found = reply
+            if found:
+                count += _integer(await space.send(tag, "UNLINK", *found))
+            if int(cursor) == 0:
                 break
     for key in space.keys.outside_partitions:
-        count += await _unlink(space, key)
+        count += _integer(await space.send(key, "UNLINK", key))
     return count
 
 
-async def _unlink(space: Space, key: str) -> int:
-    reply = await space.send(key, "UNLINK", key)
-    return reply if isinstance(reply, int) else 0
+def _integer(reply: object) -> int:
+    assert isinstance(reply, int)
+    return reply

@@ -15,11 +15,12 @@ from redis.exceptions import RedisError, ResponseError
 from kernel.errors import KernelError, ServerRefused
 from kernel.refusals import accepted
 from kernel.store.link import LOST, Lane, Words
+from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 from kernel.store.steps import Appended, Held, read_appended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from kernel.store.space import Space
 
@@ -104,10 +105,10 @@ class Exclusive:
         if isinstance(done, ResponseError):
             refused = next((reply for reply in replies if isinstance(reply, ResponseError)), done)
             raise ServerRefused("complete", str(refused))
-        assert isinstance(done, list)
-        if isinstance(done[0], ResponseError):
-            raise ServerRefused("complete", str(done[0]))
-        return read_appended(accepted(done[0]))
+        reply: object = listed(done)[0]
+        if isinstance(reply, ResponseError):
+            raise ServerRefused("complete", str(reply))
+        return read_appended(accepted(reply))
 
     async def _send(self, commands: Sequence[Words]) -> list[object]:
         try:
@@ -135,7 +136,7 @@ class Exclusives:
         self._idle: defaultdict[str, list[Exclusive]] = defaultdict(list)
 
     @asynccontextmanager
-    async def one(self, tag: str) -> AsyncIterator[Exclusive]:
+    async def one(self, tag: str) -> AsyncGenerator[Exclusive, None]:
         """Lend a connection to the node of a tag.
 
         Raises:

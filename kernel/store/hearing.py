@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from kernel.store.link import BACKOFF_S_MAX, LOST
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from redis.asyncio.client import PubSub
 
@@ -60,7 +60,7 @@ class Hearing:
         self._changed = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def listen(self, *channels: str) -> AsyncIterator[Ear]:
+    async def listen(self, *channels: str) -> AsyncGenerator[Ear, None]:
         """Listen to channels; the ear is rung as soon as the subscription stands, and then at every message."""
         ear = Ear()
         for channel in channels:
@@ -104,10 +104,11 @@ class Hearing:
                 await pubsub.subscribe(f"{self._space.keys.tags[0]}:silence")
                 subscriber = asyncio.get_running_loop().create_task(self._subscribe(pubsub))
                 while True:
-                    message = await pubsub.get_message(timeout=None)
+                    message: object = await pubsub.get_message(timeout=None)
                     if message is not None:
-                        said = message["data"] if message["type"] == "message" else None
-                        self._ring(message["channel"].decode(), said)
+                        heard = cast("dict[str, Any]", message)
+                        said: bytes | None = heard["data"] if heard["type"] == "message" else None
+                        self._ring(heard["channel"].decode(), said)
             except (*LOST, RedisError) as error:
                 log.debug("subscription lost, making it anew", error=str(error))
                 await asyncio.sleep(BACKOFF_S_MAX / 5)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict, Unpack, cast
 
 from kernel.refusals import accepted
 from kernel.store import keys
+from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
 
 if TYPE_CHECKING:
@@ -195,8 +196,7 @@ class Instances:
         """Return the names of all workflows ever started here."""
         found: set[str] = set()
         for tag in self._space.keys.tags:
-            reply = await self._space.send(tag, "SMEMBERS", keys.shared(tag, "names"))
-            assert isinstance(reply, list)
+            reply = listed(await self._space.send(tag, "SMEMBERS", keys.shared(tag, "names")))
             found.update(name.decode() for name in reply)
         return found
 
@@ -205,8 +205,8 @@ class Instances:
         reply = await self._space.send(
             tag, "ZRANGEBYSCORE", keys.shared(tag, "expiry"), "-inf", now_ms, "LIMIT", 0, count
         )
-        assert isinstance(reply, list)
-        return [address.decode() for address in reply]
+        addresses: list[bytes] = listed(reply)
+        return [address.decode() for address in addresses]
 
     async def page(
         self, tag: str, *, name: str, status: str, before: str, after: str, count: int, newest_first: bool
@@ -217,11 +217,10 @@ class Instances:
             words = ("ZREVRANGEBYSCORE", index, before, after, "WITHSCORES", "LIMIT", 0, count)
         else:
             words = ("ZRANGEBYSCORE", index, after, before, "WITHSCORES", "LIMIT", 0, count)
-        reply = await self._space.send(tag, *words)
-        assert isinstance(reply, list)
+        reply = listed(await self._space.send(tag, *words))
         return [(reply[i].decode(), int(float(reply[i + 1]))) for i in range(0, len(reply), 2)]
 
 
 def _pairs(reply: object) -> dict[str, bytes]:
-    assert isinstance(reply, list)
-    return {reply[i].decode(): reply[i + 1] for i in range(0, len(reply), 2)}
+    fields: list[bytes] = listed(reply)
+    return {fields[i].decode(): fields[i + 1] for i in range(0, len(fields), 2)}

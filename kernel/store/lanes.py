@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-from hiredis import pack_command
+import hiredis
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -35,7 +35,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 }
 
 
-_pack: Final = cast("Callable[[Words], bytes]", pack_command)
+_pack: Final = cast("Callable[[Words], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 _BlockingSentinel: Final = cast("Any", BlockingSentinel)  # redis-py leaves these untyped
 _Sentinel: Final = cast("Any", Sentinel)
 

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import ServerRefused
 from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
+from kernel.store.replies import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _is_missing(error: ResponseError) -> bool:
 
 
 def _entries(reply: object) -> list[Entry]:
-    if not isinstance(reply, list):
+    if reply is None:
         return []
     # An entry that was deleted after its delivery has no fields.
-    return [Entry(stream.decode(), entry[0], entry[1] or []) for stream, entries in reply for entry in entries]
+    return [Entry(stream.decode(), entry[0], entry[1] or []) for stream, entries in listed(reply) for entry in entries]

@@ -36,7 +36,7 @@ def _assemble(text: str, fragments: dict[str, str]) -> str:
 
 
 def _load() -> dict[str, Script]:
-    folder = resources.files(__package__) / "lua"
+    folder = resources.files("kernel.store") / "lua"
     fragments = {
         entry.name.removesuffix(".lua"): _assemble(entry.read_text(encoding="utf-8"), {})
         for entry in (folder / "fragments").iterdir()

@@ -121,10 +121,12 @@ class Space:
             raise ServerRefused("INFO", str(info))
         facts = dict(line.split(":", 1) for line in _text(info).splitlines() if ":" in line)
         version = facts.get("valkey_version") or facts.get("redis_version", "")
-        eviction = _text(policy[1]) if isinstance(policy, list) and len(policy) > 1 else ""
+        settings = listed(policy) if not isinstance(policy, ResponseError) else []
+        eviction = _text(settings[1]) if len(settings) > 1 else ""
         check_server(version=version or "7.0.0", eviction_policy=eviction)
-        if isinstance(seconds, list) and self._virtual is None:
-            self.offset_ms = int(seconds[0]) * 1000 + int(seconds[1]) // 1000 - self._wall_ms()
+        if not isinstance(seconds, ResponseError) and self._virtual is None:
+            whole, micros = (int(part) for part in listed(seconds))
+            self.offset_ms = whole * 1000 + micros // 1000 - self._wall_ms()
 
     async def _found(self) -> None:
         script = SCRIPTS["found"]
@@ -147,9 +149,7 @@ class Space:
 
     async def _found_in(self, partition: int, partitions: int, seed: int) -> list[bytes]:
         name = tag(self.namespace, partition)
-        reply = await self.link(name).call(SCRIPTS["found"], name, partitions, FORMAT, seed)
-        assert isinstance(reply, list)
-        return reply
+        return listed(await self.link(name).call(SCRIPTS["found"], name, partitions, FORMAT, seed))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kernel.refusals import accepted
 from kernel.store import keys
@@ -263,7 +263,7 @@ class Steps:
                 for tag in self._space.keys.tags
             )
         )
-        return [Held.of(member.decode()) for reply in replies if isinstance(reply, list) for member in reply]
+        return [Held.of(cast("bytes", member).decode()) for reply in replies for member in listed(reply)]
 
     @property
     def complete_text(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.store.custody import nonce_base
 from kernel.store.journal import read_command
+from kernel.store.replies import listed
 from kernel.store.steps import Held
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ class Timers:
 
     async def promote(self, tag: str, *, timeout_payload: bytes) -> Promoted:
         """Move up to 100 due members of each of a partition's sets. ``timeout_payload``: an overdue actor's failure."""
-        reply = await self._space.call(
-            "promote", tag, self._space.clock, nonce_base(), PROMOTE_MAX, timeout_payload, LEASE_MS
+        reply = listed(
+            await self._space.call(
+                "promote", tag, self._space.clock, nonce_base(), PROMOTE_MAX, timeout_payload, LEASE_MS
+            )
         )
-        assert isinstance(reply, list)
         moved, due, now = int(reply[0]), reply[1], int(reply[2])
         expired = [_timed_out(reply[i : i + 3]) for i in range(3, len(reply), 3)]
         return Promoted(moved, int(float(due)) if due else None, now, expired)
@@ -59,8 +61,9 @@ class Timers:
         """Send an actor's unanswered messages again; return how many, and how many commands had to be healed."""
         again, healed, cursor = 0, 0, "0"
         while True:
-            reply = await self._space.actor_call("reconcile", address, self._space.clock, address, cursor, SILENT_MS)
-            assert isinstance(reply, list)
+            reply = listed(
+                await self._space.actor_call("reconcile", address, self._space.clock, address, cursor, SILENT_MS)
+            )
             again, healed, cursor = again + int(reply[0]), healed + int(reply[1]), reply[2].decode()
             if cursor == "0":
                 return again, healed

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
 from actors import WorkflowManager
 from kernel.memory import drop_memory_server
+from tests.api.watching import Managers
 
 TEST_S_MAX = 20.0
 """No test may take longer: whatever it waits for will not come."""
-
-Managers = Callable[..., WorkflowManager]
 
 
 @pytest.hookimpl(tryfirst=True)

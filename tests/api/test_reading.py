@@ -21,8 +21,7 @@ from actors import (
     WorkflowManager,
     WorkflowNotFound,
 )
-from tests.api.conftest import Managers
-from tests.api.watching import running, seen
+from tests.api.watching import Managers, running, seen
 
 
 async def test_a_running_workflow_is_in_progress_and_names_what_runs(manager: WorkflowManager) -> None:

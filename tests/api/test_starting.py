@@ -18,7 +18,7 @@ from actors import (
     WorkflowNotFound,
 )
 from actors.errors import Misuse
-from tests.api.conftest import Managers
+from tests.api.watching import Managers
 
 
 async def test_a_started_workflow_returns_what_its_function_returns(manager: WorkflowManager) -> None:

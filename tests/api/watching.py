@@ -6,8 +6,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from actors import WorkflowHandle
+from actors import WorkflowHandle, WorkflowManager
 from actors.views import Snapshot
+
+Managers = Callable[..., WorkflowManager]
+"""Makes managers of one server and namespace."""
 
 
 async def seen(handle: WorkflowHandle[Any], condition: Callable[[Snapshot], object]) -> Snapshot:

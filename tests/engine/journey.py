@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors import OutcomeUnknown, RetryPolicy, Step, Transaction, current_step
 from kernel import read_outcome
+from tests.engine.process import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +118,7 @@ async def check(store: Store, workflow_id: str, ran: Ran, *, deaths: int) -> Non
     """Fail unless everything was done once and nothing is left over."""
     address = f"wf/{workflow_id}"
     tag = store.space.keys.tag_of(address)
+    await until(lambda: _quiet(store, tag))
     assert await store.space.send(tag, "GET", f"{tag}:app:total") == b"4"
     assert await store.space.send(tag, "LRANGE", f"{tag}:app:list", 0, -1) == [b"first", b"second", b"last"]
     _check_journal(await store.instances.read(address, "journal"), ran, deaths)
@@ -143,6 +145,11 @@ def _check_journal(journal: Mapping[str, bytes], ran: Ran, deaths: int) -> None:
     assert ran.once <= 1
 
 
+async def _quiet(store: Store, tag: str) -> bool:
+    """Tell whether the ready entry of the last turn is gone: its holder settles it after the end was announced."""
+    return await store.space.send(tag, "XLEN", f"{tag}:ready") == 0
+
+
 async def check_nothing_left(store: Store, tag: str) -> None:
     """Fail if anything of ended instances waits anywhere."""
     send = store.space.send
@@ -152,3 +159,18 @@ async def check_nothing_left(store: Store, tag: str) -> None:
         stream = f"{tag}:{name}"
         assert await send(tag, "XRANGE", stream, "-", "+") == [], name
         assert await send(tag, "XPENDING", stream, group, "-", "+", 10) == [], name
+    keys = {key.decode() for key in await every_key(store)}
+    expected = {
+        *(f"{tag}:{name}" for name in ("meta", "names", "ready", "q:default", "outbox", "expiry", "app:total", "app:list")),
+        *(f"{tag}:wf:j", f"{tag}:wf.journal:j", f"{tag}:index:journey:completed"),
+        *(f"{store.space.namespace}:workers", f"{store.space.namespace}:workers:about"),
+    }
+    assert keys == expected
+
+
+async def every_key(store: Store) -> list[bytes]:
+    """List every key of the store's namespace."""
+    tag = store.space.keys.tags[0]
+    found = await store.space.send(tag, "KEYS", f"*{store.space.namespace}:*")
+    assert isinstance(found, list)
+    return found

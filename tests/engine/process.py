@@ -13,7 +13,7 @@ from kernel import Space, Store, connector
 from tests.engine.mortal import Life, MortalConnector
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 
 class MortalManager(WorkflowManager):
@@ -31,7 +31,11 @@ class MortalManager(WorkflowManager):
         assert self.url is not None
         inner = MortalConnector(connector(self.url), self.life)
         space = Space(inner, namespace=self.namespace, partitions=1, patience_s=patience_s)
-        await space.open()
+        try:
+            await space.open()
+        except BaseException:
+            await space.close()
+            raise
         return Store(space)
 
 
@@ -100,6 +104,8 @@ async def running(manager: MortalManager, *, cache_instances: int = 10_000) -> A
             await process.stop()
 
 
-async def first_of(*works: asyncio.Task[object]) -> None:
-    """Wait until one of the tasks has ended."""
-    await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+async def until(condition: Callable[[], Awaitable[object]], *, seconds_max: float = 20.0) -> None:
+    """Ask again and again until the answer is true."""
+    async with asyncio.timeout(seconds_max):
+        while not await condition():
+            await asyncio.sleep(0.005)

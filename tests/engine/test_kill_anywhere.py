@@ -1,9 +1,14 @@
-"""A process dies before or after every single write to Redis; the run ends as if it had not."""
+"""A process dies before or after every single write to Redis; the run ends as if it had not.
+
+One point alone: ``KILL_AT=37 pytest tests/engine/test_kill_anywhere.py -k after``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import os
+from random import Random
+from typing import TYPE_CHECKING, get_args
 from uuid import uuid4
 
 import pytest
@@ -13,75 +18,94 @@ from tests.engine.journey import RESULT, Ran, check, define
 from tests.engine.mortal import Life, When
 from tests.engine.process import MortalManager, Process
 
-RESULT_S_MAX = 10.0
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RESULT_S_MAX = 15.0
+WRITES_MIN = 90
+"""The journey makes about 108 writes; fewer mean that it is no longer what this test needs."""
+SAMPLE = 20
 
 
-async def run_with_death(url: str, die_at: int, when: When, namespace: str = "t") -> Life:
+async def begin(process: Process, ran: Ran) -> None:
+    """Start to work, start the journey, and wait for its end."""
+    journey = define(process.manager, ran)
+    await process.start()
+    handle = await process.manager.start(journey.with_options(id="j"))
+    await handle.result()
+
+
+async def live_and_die(process: Process, ran: Ran) -> None:
+    """Let a process work until it dies or the journey has ended; then nothing more of it reaches Redis."""
+    tasks = [asyncio.ensure_future(begin(process, ran)), asyncio.ensure_future(process.life.died.wait())]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=RESULT_S_MAX)
+    assert done, f"stuck after {process.life.writes} writes"
+    process.life.end()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await process.die()
+
+
+async def run_with_death(url: str, die_at: int, when: When, *, together: bool = False) -> Life:
     """Run the journey in a process that dies at a write, let another end it, check; return the first one's life."""
+    namespace = uuid4().hex
     ran, life = Ran(), Life(die_at, when)
     first = Process(MortalManager(url, life, namespace=namespace))
-    first.journey = define(first.manager, ran)
-
-    async def begin() -> object:
-        await first.start()
-        handle = await first.manager.start(first.journey.with_options(id="j"))
-        return await handle.result()
-
-    working = asyncio.ensure_future(begin())
-    death = asyncio.ensure_future(life.died.wait())
-    await asyncio.wait([working, death], return_when=asyncio.FIRST_COMPLETED, timeout=RESULT_S_MAX)
-    ended = working.done()
-    for task in (working, death):
-        task.cancel()
-    await asyncio.gather(working, death, return_exceptions=True)
-    dead = first.incarnation
-    await first.die()
-    assert ended or life.last, f"it neither ended nor died: {life.writes} writes"
     second = Process(MortalManager(url, namespace=namespace))
     journey = define(second.manager, ran)
-    await second.start()
+    if together:
+        await second.start()
     try:
-        if dead:
-            await second.take_over(dead)
+        await live_and_die(first, ran)
+        if not together:
+            await second.start()
+        if first.incarnation:
+            await second.take_over(first.incarnation)
         handle = await second.manager.start(journey.with_options(id="j"))
         assert await handle.result(timeout=RESULT_S_MAX) == RESULT
-        await settled(second)
         await check(await second.manager.store(), "j", ran, deaths=1)
     finally:
         await second.stop()
     return life
 
 
-async def settled(process):
-    await process.worker.host.hands.empty()
-    await asyncio.wait_for(process.worker.host.idle(), 5) if hasattr(process.worker.host, "idle") else None
-
-
-if __name__ == "__main__":
-    import sys
-    def one(k, when):
-        url = f"memory://{uuid4().hex}"
-        t = time.time()
+def run_all(points: Iterable[int], when: When, *, url: str = "", together: bool = False) -> int:
+    """Run every point until one at which nobody dies; fail with all that went wrong; return how many died."""
+    asked = os.environ.get("KILL_AT")
+    failed: list[str] = []
+    died = 0
+    for die_at in [int(asked)] if asked else points:
+        memory = f"memory://{uuid4().hex}"
         try:
-            life = asyncio.run(run_with_death(url, k, when))
-            return life, time.time() - t, None
-        except BaseException as e:
-            if isinstance(e, KeyboardInterrupt): raise
-            import traceback
-            return None, time.time() - t, traceback.format_exc()
+            life = asyncio.run(run_with_death(url or memory, die_at, when, together=together))
+        except (AssertionError, TimeoutError) as error:
+            failed.append(f"KILL_AT={die_at} -k {when}: {type(error).__name__}: {error}")
+            continue
         finally:
-            drop_memory_server(url)
-    if len(sys.argv) > 2:
-        print(one(int(sys.argv[1]), sys.argv[2]))
-        sys.exit()
-    k = 0
-    T = time.time()
-    while True:
-        k += 1
-        lasts = []
-        for when in ("before", "after"):
-            life, dt, err = one(k, when)
-            lasts.append(life and life.last)
-            print(k, when, f"{dt:.3f}", life and life.last[:120], err and err[-1500:], flush=True)
-        if lasts[0] == "" : break
-    print("total", time.time() - T)
+            drop_memory_server(memory)
+        if not life.last:
+            break
+        died += 1
+    assert not failed, "\n".join(failed)
+    return WRITES_MIN if asked else died
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", get_args(When))
+def test_a_death_at_any_write_changes_nothing(when: When) -> None:
+    assert run_all(range(1, 1000), when) >= WRITES_MIN
+
+
+@pytest.mark.parametrize("when", get_args(When))
+def test_a_death_beside_a_worker_that_lives_changes_nothing(when: When) -> None:
+    points = Random(f"beside {when}").sample(range(1, WRITES_MIN), SAMPLE)
+    # Two share the work, so the later points may not be reached.
+    assert run_all(sorted(points), when, together=True) >= SAMPLE // 4
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("when", get_args(When))
+def test_a_death_on_a_real_server_changes_nothing(when: When, server_url: str) -> None:
+    points = Random(f"server {when}").sample(range(1, WRITES_MIN), SAMPLE // 2)
+    assert run_all(sorted(points), when, url=server_url) == SAMPLE // 2

@@ -1,0 +1,44 @@
+"""``headrace cancel``: end one instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.cli.errors import CommandError
+from actors.cli.options import add_common, add_connection, connected
+from actors.cli.output import write_json
+
+if TYPE_CHECKING:
+    import argparse
+
+    from actors.cli.options import Subparsers
+    from actors.manager import WorkflowManager
+
+
+def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser("cancel", help="cancel a workflow")
+    parser.add_argument("id", help="the workflow's id, as headrace list shows it")
+    parser.add_argument(
+        "--cleanup",
+        action="store_true",
+        help="let the workflow's finally blocks and compensations run first; twice: end it at once",
+    )
+    add_connection(parser)
+    add_common(parser)
+    parser.set_defaults(func=cancel)
+
+
+def cancel(said: argparse.Namespace) -> int:
+    """Cancel, or say that it is too late."""
+
+    async def inside(manager: WorkflowManager) -> bool:
+        return await manager.handle(said.id).cancel(cleanup=said.cleanup)
+
+    if not connected(said, inside):
+        raise CommandError(f"workflow {said.id!r} had ended before: see headrace show {said.id}")
+    if said.json:
+        write_json({"id": said.id, "canceled": True, "cleanup": said.cleanup})
+    else:
+        print(f"{said.id}: {'asked to clean up and end' if said.cleanup else 'canceled'}")
+    return 0

@@ -1,0 +1,78 @@
+"""Options that several commands share, and the manager of those that need no code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from actors.cli.errors import CommandError
+from actors.manager import WorkflowManager
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+IN_MEMORY: Final = "memory://"
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes."""
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of tables")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Add where the workflows are, for commands that need no code."""
+    parser.add_argument(
+        "--url", help="the Redis server; default: HEADRACE_URL, else the embedded server of this folder"
+    )
+    parser.add_argument("--namespace", default="default", help="the deployment's name in that Redis (default: default)")
+
+
+def connected(said: argparse.Namespace, use: Callable[[WorkflowManager], Awaitable[T]]) -> T:
+    """Open a manager without code as the options say, use it, and close it."""
+    manager = WorkflowManager(said.url, namespace=said.namespace)
+    refuse_memory(manager)
+    return run(manager, lambda: use(manager))
+
+
+def run(manager: WorkflowManager, use: Callable[[], Awaitable[T]]) -> T:
+    """Run something with an open manager, in an event loop of its own."""
+
+    async def inside() -> T:
+        async with manager:
+            return await use()
+
+    return asyncio.run(inside())
+
+
+def refuse_memory(manager: WorkflowManager) -> None:
+    """Refuse a server that lives in this process alone."""
+    if manager.url is not None and manager.url.startswith(IN_MEMORY):
+        raise CommandError(
+            f"{manager.url} is a server inside one process, which no other sees: give the URL of a Redis server "
+            "(--url, HEADRACE_URL, or the manager's), or none for the embedded one"
+        )
+
+
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 1 or more")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Read a length of time in seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: give seconds, 0 or more")
+    return number
