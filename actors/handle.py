@@ -168,7 +168,6 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             WorkflowNotFound: there is no such instance.
         """
-
         try:
             await (await self._manager.store()).instances.resume(self.address)
         except NotStopped:

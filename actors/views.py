@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from actors.errors import Failure, UnknownDefinition
+from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefinition
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
 from kernel import Command, Outcome, read_command, read_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from actors.registry import Registry
 
 Record = dict[str, bytes]
+_ENDED: Final = frozenset({b"completed", b"failed", b"canceled"})
 StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled"]
 
 
@@ -102,11 +103,24 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
     """Return every command of an instance."""
     attempts = _attempts(journal)
     count = int(record["commands"])
-    return [
-        _step(seq, read_command(journal[f"c{seq}"]), opened.get(str(seq)), journal, attempts.get(seq, ()), registry)
-        for seq in range(1, count + 1)
-        if f"c{seq}" in journal
-    ]
+    emitted = count if record["status"] in _ENDED else int(record["emitted"])
+    steps: list[StepView] = []
+    for seq in range(1, count + 1):
+        if field := journal.get(f"c{seq}"):
+            # A decision of many commands is carried out in parts: the rest is not in the open table yet.
+            opened_as = opened.get(str(seq)) or (_NOT_EMITTED if seq > emitted else None)
+            steps.append(_step(seq, read_command(field), opened_as, journal, attempts.get(seq, ()), registry))
+    return steps
+
+
+def command_name(field: bytes) -> str:
+    """Return what people call a command, from its journal field."""
+    return read_command(field).label or "sleep"
+
+
+def name_running(status: InProgress, names: Mapping[int, str]) -> InProgress:
+    """Return the status with its steps named, as far as ``names`` (by number) goes."""
+    return InProgress(tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running))
 
 
 def read_snapshot(
@@ -162,7 +176,7 @@ def _step(
         outcome = read_outcome(field)
         return _ended(seq, command, outcome, kind=kind, arguments=arguments, attempts=attempts, registry=registry)
     if opened is None:
-        state: StepState = "completed" if command.kind in ("value", "wait") and f"x{seq}" not in journal else "canceled"
+        state = _closed(command, journal.get(f"x{seq}", b""))
         return StepView(seq, command.label or kind, kind, state, arguments, attempts=attempts, due=due)
     attempt, worker, _, place, begun, _ = opened.decode().split("|")
     return StepView(
@@ -177,6 +191,17 @@ def _step(
         started=moment(begun),
         due=due,
     )
+
+
+def _closed(command: Command, mark: bytes) -> StepState:
+    """Return the state of a command without an outcome that is not open; ``mark``: its field ``x<seq>``."""
+    if command.kind in ("value", "local") or mark.endswith(b"|answered"):
+        return "completed"
+    return "canceled"
+
+
+_NOT_EMITTED: Final = b"1|||q:||0"
+"""An open table's field of what will be in its queue presently."""
 
 
 def _state(place: str) -> StepState:
@@ -238,13 +263,20 @@ def _what(command: Command, registry: Registry) -> tuple[str, tuple[tuple[Any, .
         case "local":
             return "local", None
         case "child" | "step":
-            try:
-                if command.kind == "child":
-                    return "workflow", registry.get_workflow(command.target).decode_arguments(command.arguments)
-                definition = registry.get_step(command.target)
-                return definition.kind, definition.decode_arguments(command.arguments)
-            except UnknownDefinition:
-                return ("workflow" if command.kind == "child" else "step"), _plain_arguments(command.arguments)
+            return _called(command, registry)
+
+
+def _called(command: Command, registry: Registry) -> tuple[str, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The same of a step or child; where its code is unknown or has changed, as plain values."""
+    kind = "workflow" if command.kind == "child" else "step"
+    try:
+        if command.kind == "child":
+            return kind, registry.get_workflow(command.target).decode_arguments(command.arguments)
+        definition = registry.get_step(command.target)
+        kind = definition.kind
+        return kind, definition.decode_arguments(command.arguments)
+    except (UnknownDefinition, InvalidArguments):
+        return kind, _plain_arguments(command.arguments)
 
 
 def _plain_arguments(data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -259,5 +291,5 @@ def _result(command: Command, payload: bytes, registry: Registry) -> Any:  # noq
         if command.kind == "child":
             return registry.get_workflow(command.target).decode_result(payload)
         return registry.get_step(command.target).decode_result(payload)
-    except UnknownDefinition:
+    except (UnknownDefinition, InvalidReturn):
         return unpack(payload)

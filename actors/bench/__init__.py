@@ -1,4 +1,4 @@
-"""The benchmark behind ``headrace bench``: workloads on real processes, beside what bare redis-py does. No test of anything."""
+"""The benchmark behind ``headrace bench``: workloads on real processes, beside bare redis-py. Tests nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The measuring process of the benchmark: a service that starts workflows, beside the workers and not one of them.
 
-It is asked by lines on stdin (``warm``, ``engine``, ``floor`` and ``facts``, each with a count; ``sweep``) and answers each
-with a line of JSON.
+It says what server it found, then answers words on stdin (``warm``, ``engine``, ``floor``, ``sweep``), each with a line
+of JSON.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from actors.bench.floor import Floor
 from actors.bench.flows import define_flows
@@ -74,8 +74,11 @@ async def _facts(space: Space) -> dict[str, str]:
         except KernelError:
             # Managed servers often forbid CONFIG; then nobody can tell.
             reply = None
-        if isinstance(reply, list) and len(reply) > 1:
-            facts[setting] = reply[1].decode()
+        match cast("list[bytes] | None", reply):
+            case [_, value]:
+                facts[setting] = value.decode()
+            case _:
+                pass
     return facts | {"partitions": str(space.keys.partitions), "process_id": server.get("process_id", "")}
 
 
@@ -83,16 +86,14 @@ async def _sweep(space: Space) -> Sample:
     """Delete everything of this namespace."""
     deleted = 0
     for tag in space.keys.tags:
-        cursor = b"0"
-        while True:
+        cursor, first = b"0", True
+        while first or cursor != b"0":
             reply = await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", SWEEP)
-            assert isinstance(reply, list)
-            cursor, found = reply
+            cursor, found = cast("tuple[bytes, list[bytes]]", reply)
+            first = False
             if found:
                 await space.send(tag, "UNLINK", *found)
                 deleted += len(found)
-            if cursor == b"0":
-                break
     for name in (space.keys.workers, f"{space.keys.workers}:about", space.keys.gateway, space.keys.dead):
         await space.send(name, "UNLINK", name)
     return Sample(deleted)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
+from pydantic import TypeAdapter
+
 from actors.errors import HeadraceError
 
 
@@ -54,8 +56,7 @@ class Job:
     @classmethod
     def decode(cls, text: str) -> Job:
         """Read what ``encode`` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "worker_pids": tuple(fields["worker_pids"])})
+        return TypeAdapter(cls).validate_json(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,5 @@ class Sample:
 
     @classmethod
     def decode(cls, text: str) -> Sample:
-        """Read what ``encode`` wrote.
-
-        Raises:
-            BenchError: the process failed, with the reason that it gave.
-        """
-        fields = json.loads(text)
-        if "error" in fields:
-            raise BenchError(fields["error"])
-        return cls(**fields)
+        """Read what ``encode`` wrote."""
+        return TypeAdapter(cls).validate_json(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.bench.job import Sample
@@ -20,7 +21,8 @@ class Latency(Workload):
 
     Each step is an action that returns the machine's monotonic clock, in ns, so the difference of two neighbours is one
     whole step as a user has it: the action's return, its outcome made durable in Redis, the workflow taken on, the next
-    step held and begun. The times in the journal would be too coarse (ms). Median and 99th percentile of the differences.
+    step held and begun. The times in the journal would be too coarse (ms). Median and 99th percentile of the
+    differences.
     The floor: as many calls, each awaited before the next.
     """
 
@@ -45,6 +47,6 @@ class Latency(Workload):
 
 def _percentiles(stamps_ns: Sequence[int]) -> Sample:
     """Return median and 99th percentile of the differences of neighbours, ms."""
-    differences = sorted((late - early) / 1e6 for early, late in zip(stamps_ns, stamps_ns[1:], strict=False))
+    differences = sorted((late - early) / 1e6 for early, late in pairwise(stamps_ns))
     p99 = differences[min(len(differences) - 1, round(len(differences) * 0.99))]
     return Sample(statistics.median(differences), {"p99_ms": p99})

@@ -36,4 +36,5 @@ def say(line: str) -> None:
 
 async def hear() -> str:
     """Wait for a line from the parent; empty when it has left or died."""
-    return (await asyncio.to_thread(sys.stdin.readline)).strip()
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.strip()

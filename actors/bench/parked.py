@@ -6,22 +6,22 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from actors.bench import probes
-from actors.bench.job import Sample
+from actors.bench.job import BenchError, Sample
 from actors.bench.workload import Workload
 
 if TYPE_CHECKING:
     from actors.bench.session import Session
 
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 0.5
 """So long after the last write the server has given back what it used for the work itself."""
 
 
 class Parked(Workload):
     """``count`` workflows in a month's sleep, their first command, without tags.
 
-    The server's memory after less before, for each; the buffers of connections and of the append-only file are left out.
-    The workers keep at most 64 instances in memory, so nearly all are evicted when their memory is read; what is left is
-    what each one costs for good. The floor: one call for each, a hash and a member of a sorted set.
+    The server's memory after less before, for each; the buffers of connections and of the append-only file are left
+    out. The workers keep at most 64 instances in memory, so nearly all are evicted when their memory is read; what is
+    left is what each one costs for good. The floor: one call for each, a hash and a member of a sorted set.
     """
 
     name: ClassVar[str] = "parked"
@@ -55,5 +55,5 @@ def _resident(session: Session) -> int | None:
     """Return the workers' memory together; None where the system does not tell."""
     try:
         return sum(probes.resident_bytes(pid) for pid in session.job.worker_pids)
-    except probes.BenchError:
+    except BenchError:
         return None

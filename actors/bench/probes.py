@@ -18,7 +18,7 @@ def cpu_s(pid: int) -> float:
     Raises:
         BenchError: this system has no /proc.
     """
-    # The name of the program, in brackets, may hold anything; the 14th and 15th field are ticks in user and system mode.
+    # The program's name, in brackets, may hold anything; the 14th and 15th field are ticks in user and system mode.
     fields = _read(pid, "stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

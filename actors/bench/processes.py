@@ -1,4 +1,4 @@
-"""Processes: the server, workers and measuring clients of a benchmark, and their end. What they do is their own business."""
+"""Processes: the server, workers and measuring clients of a benchmark, and their end. Not what they do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from actors.bench.job import BenchError
 from kernel import EmbeddedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
     from typing import Self
 
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 END_S_MAX: Final = 10.0
 """How long a process may take to end before it is killed."""
+HURRY_S: Final = 0.5
+"""The same, when the benchmark was broken off."""
 _CODE: Final = Path(__file__).parents[2]
 """The folder that the packages are in; children find them there, also where they are not installed."""
 
 
 @contextlib.contextmanager
-def private_server() -> Iterator[EmbeddedServer]:
+def private_server() -> Generator[EmbeddedServer]:
     """Run a Redis server for this benchmark alone, in a temporary folder: unix socket, append-only file every second.
 
     It ends with the block, and by its guard also if this process is killed; the folder is deleted.
@@ -97,12 +99,13 @@ class Child:
     def _ended(self) -> str:
         return f"the benchmark's {self._name} process ended by itself: see what it wrote above, then run it again"
 
-    def close(self) -> None:
-        """End it and wait until it has ended."""
+    def close(self, *, patience_s: float = END_S_MAX) -> None:
+        """End it and wait until it has ended; what takes longer than ``patience_s`` is killed."""
         with contextlib.suppress(OSError):
-            self._process.stdin and self._process.stdin.close()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         try:
-            self._process.wait(END_S_MAX)
+            self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -115,4 +118,5 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        # After a failure, or Ctrl-C, it may be in the middle of a measurement that nobody wants any more.
+        self.close(patience_s=END_S_MAX if kind is None else HURRY_S)

@@ -133,14 +133,15 @@ def _surroundings(facts: Facts) -> str:
     return (
         f"Redis {redis.get('version', '?')} (appendonly {redis.get('appendonly', '?')}, appendfsync "
         f"{redis.get('appendfsync', '?')}), Python {versions['python']}, redis-py {versions['redis']}, hiredis "
-        f"{versions['hiredis']}, headrace {versions['headrace']}, {facts.cpus} CPUs. Medians; floor: the same number of "
-        "script calls by bare redis-py in the same sitting."
+        f"{versions['hiredis']}, headrace {versions['headrace']}, {facts.cpus} CPUs. Medians; floor: the same number "
+        "of script calls by bare redis-py in the same sitting."
     )
 
 
 def _medians(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = samples[0] if samples else {}
-    return {name: _rounded(statistics.median(sample[name] for sample in samples)) for name in names}
+    if not samples:
+        return {}
+    return {name: _rounded(statistics.median(sample[name] for sample in samples)) for name in samples[0]}
 
 
 def _rounded(value: float) -> float:
@@ -149,5 +150,5 @@ def _rounded(value: float) -> float:
 
 def _figure(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - enough digits without a fraction

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from actors.bench import probes
 from actors.bench.flows import STEPS
-from actors.bench.job import Sample
+from actors.bench.job import BenchError, Sample
 from actors.bench.workload import Workload
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _Usage:
         # Elsewhere than on Linux the workers' share is left out.
         try:
             workers_s = sum(probes.cpu_s(pid) for pid in session.job.worker_pids)
-        except probes.BenchError:
+        except BenchError:
             workers_s = None
         return cls(
             calls=await probes.script_calls(session.space),

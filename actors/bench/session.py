@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from actors.bench.job import BenchError
 from kernel import keys
@@ -61,8 +61,8 @@ class Session(NamedTuple):
                 last, since = now, loop.time()
             elif loop.time() - since > STALLED_S:
                 raise BenchError(
-                    f"only {now:,} of {wanted:,} {what} after {STALLED_S:g} s without progress: look at what the workers "
-                    "wrote above, and whether the machine is busy with something else"
+                    f"only {now:,} of {wanted:,} {what} after {STALLED_S:g} s without progress: look at what the "
+                    "workers wrote above, and whether the machine is busy with something else"
                 )
             await asyncio.sleep(LOOK_S)
 
@@ -74,7 +74,7 @@ class Session(NamedTuple):
     async def _times(self, address: str) -> tuple[int, int]:
         tag = self.space.keys.tag_of(address)
         reply = await self.space.send(tag, "HMGET", keys.actor(tag, address), "created", "ended", "status")
-        assert isinstance(reply, list)
-        if reply[2] != b"completed":
-            raise BenchError(f"{address} has not completed but {reply[2]!r}: see `headrace show` for why")
-        return int(reply[0]), int(reply[1])
+        created, ended, status = cast("list[bytes]", reply)
+        if status != b"completed":
+            raise BenchError(f"{address} is {status.decode()}, not completed: look at what the workers wrote above")
+        return int(created), int(ended)

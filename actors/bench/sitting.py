@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.bench.job import BenchError, Job, Sample
@@ -14,7 +14,7 @@ from actors.bench.report import Facts, Line
 from actors.bench.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from actors.bench.job import Plan
     from actors.bench.workload import Workload
@@ -31,7 +31,7 @@ class Server(NamedTuple):
     partitions: int | None
 
 
-def run_benchmark(plan: Plan, progress: Callable[[str], None]) -> Iterator[tuple[Line, Facts]]:
+def run_benchmark(plan: Plan, progress: Callable[[str], None]) -> Generator[tuple[Line, Facts]]:
     """Measure each workload of the plan; yield it as soon as it is done. ``progress`` is told what is under way.
 
     Everything that was started ends with the iterator, also when it is closed early.
@@ -45,12 +45,10 @@ def run_benchmark(plan: Plan, progress: Callable[[str], None]) -> Iterator[tuple
 
 
 @contextlib.contextmanager
-def _server(plan: Plan) -> Iterator[Server]:
+def _server(plan: Plan) -> Generator[Server]:
     if plan.url is not None:
         if plan.url.startswith("memory://"):
-            raise BenchError(
-                f"{plan.url} cannot be measured: it exists in one process only; give a server's URL, or none"
-            )
+            raise BenchError(f"{plan.url} cannot be measured: it is in one process only; give a server's URL, or none")
         yield Server(plan.url, None, None)
         return
     with private_server() as private:
@@ -91,7 +89,7 @@ def _measure(plan: Plan, workload: Workload, server: Server, progress: Callable[
 
 
 @contextlib.contextmanager
-def _crew(job: Job, *, workers: int, shares_floor: bool) -> Iterator[tuple[list[Child], dict[str, str]]]:
+def _crew(job: Job, *, workers: int, shares_floor: bool) -> Generator[tuple[list[Child], dict[str, str]]]:
     """Run a workload's processes; give the measuring one first, and the server's facts. Clears up at the end."""
     with contextlib.ExitStack() as stack:
         # The workers' namespace is founded by the first process, before the others come.
@@ -102,16 +100,11 @@ def _crew(job: Job, *, workers: int, shares_floor: bool) -> Iterator[tuple[list[
         hands = [stack.enter_context(Child(WORKER, job)) for _ in range(workers)]
         for hand in hands:
             hand.answer()
-        told = _with_pids(job, hands)
+        told = replace(job, worker_pids=tuple(hand.pid for hand in hands))
         clients = [stack.enter_context(Child(CLIENT, told)) for _ in range(job.processes if shares_floor else 1)]
         for client in clients:
             client.answer()
         yield clients, redis
-
-
-def _with_pids(job: Job, workers: Sequence[Child]) -> Job:
-    fields = json.loads(job.encode()) | {"worker_pids": [worker.pid for worker in workers]}
-    return Job.decode(json.dumps(fields))
 
 
 def _sweep(client: Child) -> None:

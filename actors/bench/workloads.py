@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.bench.bare import Bare
 from actors.bench.fanout import Fanout
@@ -11,7 +11,9 @@ from actors.bench.latency import Latency
 from actors.bench.parked import Parked
 from actors.bench.sequential import Sequential
 from actors.bench.starts import Starts
-from actors.bench.workload import Workload
+
+if TYPE_CHECKING:
+    from actors.bench.workload import Workload
 
 WORKLOADS: Final[dict[str, Workload]] = {
     workload.name: workload for workload in (Sequential(), Latency(), Fanout(), Starts(), Parked(), Idle(), Bare())

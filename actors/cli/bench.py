@@ -14,7 +14,7 @@ from actors.errors import HeadraceError
 from kernel import KernelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from actors.bench import Facts
 
@@ -50,7 +50,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--runs",
         type=_positive,
         metavar="N",
-        help="measurements of each (default 5; parked 3, idle 1); the median counts",
+        help="measurements of each (default 5; parked 3, idle 1); medians count",
     )
     parser.add_argument(
         "--seconds", type=_seconds, default=20.0, metavar="S", help="how long `idle` watches (default 20)"
@@ -96,7 +96,7 @@ def _print_table(plan: Plan) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
+def _progress() -> Generator[Callable[[str], None]]:
     """Give a function that shows what is under way, on stderr; nothing is shown where that is no terminal."""
     with Console(stderr=True).status("") as status:
         yield status.update

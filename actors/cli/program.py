@@ -25,7 +25,7 @@ INTERRUPTED: Final = 130
 _GROUPS: Final = (
     "demo", "worker", "start", "list", "show", "watch", "cancel", "resume", "cleanup", "bench", "redis",
 )  # fmt: skip
-"""The modules with the commands, in the order of the help. Imported when the program runs."""
+"""The modules with the commands, in the order of the help."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,9 +38,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code. ``arguments``: without the program's name; None: those of the process."""
-    parser = _parser()
-    said = parser.parse_args(arguments)
-    configure_logs(verbose=said.verbose, worker=said.command == "worker")
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    said = _parser(words).parse_args(words)
+    configure_logs(verbose=getattr(said, "verbose", False), worker=said.command == "worker")
     try:
         return int(said.func(said) or OK)
     except (CommandError, HeadraceError, KernelError) as error:
@@ -54,11 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser() -> Parser:
+def _parser(words: Sequence[str]) -> Parser:
+    """Return the parser: with all commands, or with the one that is meant, which alone is then imported."""
     parser = Parser(prog="headrace", description="Durable workflows in ordinary async Python, on Redis and nothing else.")
     parser.add_argument("--version", action="version", version=f"headrace {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for group in _GROUPS:
+    for group in words[:1] if words and words[0] in _GROUPS else _GROUPS:
         importlib.import_module(f"actors.cli.{group}").register(commands)
     return parser
 

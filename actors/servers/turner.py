@@ -90,6 +90,8 @@ class Turner:
                     fed=replica.instance.fed if replica else ZERO,
                 )
                 record = fetched.record
+                if replica is not None and self._fresh(address) is not replica:
+                    continue  # it left the cache meanwhile, and nothing of it may run any more
                 if record.status not in TURNING:
                     self._drop(replica)
                     await self._settle(address, entry, record.ready)
@@ -101,6 +103,8 @@ class Turner:
                     replica = await self._bring_up(replica, fetched, address)
                 except UnknownDefinition:
                     await self._postpone(address, record.ready)
+                    if entry != record.ready:
+                        await self._settle(address, entry, "")
                     return
                 except NondeterminismError as error:
                     await self._stop(address, record, error)
@@ -242,7 +246,7 @@ class Turner:
                 self._committed(replica, plan, reply.turned, reached=event.id)
         finally:
             replica.busy = False
-            if not keep or instance.end is not None:
+            if not keep or instance.end is not None or host.cache.get(replica.address) is not replica:
                 host.cache.drop(replica)
                 instance.dispose()
             host.hands.turn_ended(replica.address)
@@ -288,12 +292,14 @@ class Turner:
                 turned = await self._commit(replica)
                 if not turned.more and not replica.inbox:
                     break
-        except NondeterminismError:
-            self._drop(replica)
-        except Refused:
-            # Somebody else was quicker, or it ended; the ready entry's holder finds out.
+        except StaleTurn:
+            # Somebody else was quicker; the ready entry's holder finds out.
             replica.inbox.clear()
             replica.head = replica.instance.fed
+        except BaseException:
+            # It ended, or nobody knows how the commit went: the next turn reads the journal.
+            self._drop(replica)
+            raise
         finally:
             self._host.hands.turn_ended(replica.address)
             self._wake_again(replica.address)
@@ -359,7 +365,9 @@ class Turner:
             instance.dispose()
             raise
         self._caught_up(replica, record)
+        replica.busy = True  # not to be the one that makes room for itself
         self._host.cache.put(replica)
+        replica.busy = False
         return replica
 
     @staticmethod

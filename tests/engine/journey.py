@@ -163,9 +163,9 @@ async def check_nothing_left(store: Store, tag: str) -> None:
     expected = {
         *(f"{tag}:{name}" for name in ("meta", "names", "ready", "q:default", "outbox", "expiry", "app:total", "app:list")),
         *(f"{tag}:wf:j", f"{tag}:wf.journal:j", f"{tag}:index:journey:completed"),
-        *(f"{store.space.namespace}:workers", f"{store.space.namespace}:workers:about"),
+        *(store.space.keys.workers, f"{{{store.space.keys.workers}}}:about"),
     }
-    assert keys == expected
+    assert keys == expected, (keys - expected, expected - keys)
 
 
 async def every_key(store: Store) -> list[bytes]:

@@ -27,9 +27,11 @@ _WRITES = frozenset({"EVALSHA", "EVAL", "EXEC", "XREADGROUP", "XACK", "XDEL", "X
 class Life:
     """When a process dies, and whether it has. ``die_at`` 0: never."""
 
-    def __init__(self, die_at: int = 0, when: When = "before") -> None:
+    def __init__(self, die_at: int = 0, when: When = "before", *, survives: bool = False) -> None:
         self.die_at = die_at
         self.when = when
+        self.survives = survives
+        """Only the connection breaks; the process goes on."""
         self.writes = 0
         self.last = ""
         """The write at which it died."""
@@ -50,6 +52,12 @@ class Life:
     def end(self) -> None:
         """Die now."""
         self.died.set()
+
+    def strike(self) -> None:
+        """The write has come at which it dies, or loses a connection."""
+        if self.survives:
+            raise RedisConnectionError("the connection broke")
+        self.end()
 
 
 class MortalLane:
@@ -77,14 +85,14 @@ class MortalLane:
         await self._alive()
         last = is_write(batch[-1]) and not _blocks(batch[-1]) and life.count(batch[-1])
         if last and life.when == "before":
-            life.end()
+            life.strike()
         await self._alive()
         replies = await self._lane.send(batch, reply_s=reply_s)
         if _blocks(batch[-1]) and replies[0] and not life.over and life.count(batch[-1]):
-            # A read that finds nothing changes nothing; before the one that does is after the write that woke it.
-            last = True
+            # A read that finds nothing changes nothing; "before" the one that does is after the write that woke it.
+            life.strike()
         if last and life.when == "after":
-            life.end()
+            life.strike()
         await self._alive()
         return replies
 

@@ -25,6 +25,8 @@ RESULT_S_MAX = 15.0
 WRITES_MIN = 90
 """The journey makes about 108 writes; fewer mean that it is no longer what this test needs."""
 SAMPLE = 20
+FAILURES_MAX = 5
+"""After so many the rest would say the same."""
 
 
 async def begin(process: Process, ran: Ran) -> None:
@@ -81,6 +83,8 @@ def run_all(points: Iterable[int], when: When, *, url: str = "", together: bool 
             life = asyncio.run(run_with_death(url or memory, die_at, when, together=together))
         except (AssertionError, TimeoutError) as error:
             failed.append(f"KILL_AT={die_at} -k {when}: {type(error).__name__}: {error}")
+            if len(failed) == FAILURES_MAX:
+                break
             continue
         finally:
             drop_memory_server(memory)

@@ -150,3 +150,25 @@ async def test_a_cancel_request_survives_a_stop(bench: Bench) -> None:
     await bench.told(kind="cancel_requested")
     await bench.store.instances.resume(A)
     assert (await bench.record()).status == "canceling"
+
+
+async def test_postponing_an_entry_that_the_record_does_not_name_drops_it_alone(bench: Bench) -> None:
+    await bench.create()
+    bench.space.checking = False
+    stray = await bench.space.send(bench.tag, "XADD", f"{bench.tag}:ready", "*", "a", A)
+    assert isinstance(stray, bytes)
+    bench.space.checking = True
+    await bench.store.turns.postpone(A, stray.decode(), delay_ms=1000)
+    assert await bench.ready() == [A]
+
+
+async def test_a_timeout_or_a_timer_that_nobody_named_does_nothing(bench: Bench) -> None:
+    """Neither should ever lie there; a person may have put back an old member by hand."""
+    generation = await bench.started(step(timeout_ms=9), step(), eager=EAGER._replace(slots=1))
+    bench.space.checking = False
+    for member in (f"timeout|{generation}|000001|1|stale|{A}", f"timer|{generation}|000002|1||{A}"):
+        await bench.space.send(bench.tag, "ZADD", f"{bench.tag}:delayed", bench.now, member)
+    promoted = await bench.store.timers.promote(bench.tag, timeout_payload=b"")
+    assert (promoted.moved, promoted.timed_out) == (2, [])
+    assert "r2" not in await bench.journal()
+    await bench.space.check("promoting strays")

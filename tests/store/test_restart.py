@@ -239,3 +239,9 @@ async def test_a_restart_undoes_a_request_to_cancel_and_what_followed_from_it(be
     assert [(event.number, event.seq) for event in kept.events] == [(1, 0), (3, 2), (5, 0)]
     await bench.commit()
     assert await bench.open_places() == {1: "q:default"}
+
+
+async def test_the_script_itself_refuses_what_has_not_ended(bench: Bench) -> None:
+    generation = await bench.started(wait())
+    reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, 0))
+    assert reply[0] == b"RUNNING"

@@ -1,0 +1,61 @@
+"""Lifeline: how a process notices that it should stop: by signals, or because its supervisor is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+SUPERVISED: Final = "HEADRACE_SUPERVISED"
+"""Environment variable of a supervised worker: its standard input is a pipe that ends with its supervisor."""
+
+
+@contextmanager
+def on_signals(first: Callable[[], object], *, again: Callable[[], object]) -> Iterator[None]:
+    """Call ``first`` at the first SIGTERM or SIGINT and ``again`` at every later one, while the block runs."""
+    loop = asyncio.get_running_loop()
+    calls = iter([first])
+
+    def signaled() -> None:
+        next(calls, again)()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signaled)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class Lifeline:
+    """Calls back when standard input ends, however the process at its other end was ended."""
+
+    def __init__(self, ended: Callable[[], object]) -> None:
+        """``ended`` is called in the loop, once."""
+        self._ended = ended
+        self._file = sys.stdin.fileno()
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        """Begin to look."""
+        self._loop.add_reader(self._file, self._readable)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Look no more."""
+        self._loop.remove_reader(self._file)
+
+    def _readable(self) -> None:
+        if not os.read(self._file, 4096):
+            self._loop.remove_reader(self._file)
+            self._ended()

@@ -1,0 +1,122 @@
+"""``headrace worker``: run steps and workflows of a manager until told to stop.
+
+A worker runs under its namespace's own hash seed, so that sets of strings are iterated in one order in every worker:
+it executes itself anew if it was started under another. Several processes are children of one that supervises them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import structlog
+
+from actors.cli.errors import CommandError
+from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals
+from actors.cli.loading import load_manager
+from actors.cli.options import add_common, positive, refuse_memory, seconds
+from actors.cli.supervisor import Supervisor
+from actors.servers import WorkerSettings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from actors.cli.options import Subparsers
+    from actors.manager import WorkflowManager
+
+log = structlog.get_logger(__name__)
+
+HASH_SEED: Final = "PYTHONHASHSEED"
+PROCESSES_MAX: Final = 256
+
+
+def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser("worker", help="run steps and workflows")
+    parser.add_argument("path", help="module:manager, such as shop.flows:manager")
+    parser.add_argument("--concurrency", type=positive, default=100, help="steps at once, a process (default: 100)")
+    parser.add_argument("--processes", type=positive, default=1, help="worker processes (default: 1)")
+    parser.add_argument("--queues", default="default", help="queues to serve, with commas between (default: default)")
+    parser.add_argument(
+        "--grace", type=seconds, default=30.0, help="seconds that running steps get when it stops (default: 30)"
+    )
+    add_common(parser)
+    parser.set_defaults(func=worker)
+
+
+def worker(said: argparse.Namespace) -> int:
+    """Work until SIGTERM or SIGINT, then drain; a second one ends it at once."""
+    if said.processes > PROCESSES_MAX:
+        raise CommandError(f"--processes {said.processes}: give {PROCESSES_MAX} at most, and start it on more machines")
+    settings = WorkerSettings(
+        concurrency=said.concurrency,
+        queues=tuple(queue.strip() for queue in said.queues.split(",")),
+        grace_s=said.grace,
+    )
+    manager = load_manager(said.path)
+    refuse_memory(manager)
+    if not manager.workflows and not manager.steps:
+        raise CommandError(f"{said.path!r} has no workflows and no steps: import the modules that define them there")
+    if said.processes > 1:
+        return asyncio.run(_supervise(manager, said))
+    return asyncio.run(_work(manager, settings))
+
+
+async def _work(manager: WorkflowManager, settings: WorkerSettings) -> int:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(manager)
+        await _reseed(manager)
+        stop = asyncio.Event()
+        stack.enter_context(on_signals(stop.set, again=_end_at_once))
+        if os.environ.get(SUPERVISED):
+            stack.enter_context(Lifeline(stop.set))
+        await stack.enter_async_context(
+            manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
+        )
+        await stop.wait()
+        log.info("draining", grace_s=settings.grace_s)
+    return 0
+
+
+async def _reseed(manager: WorkflowManager) -> None:
+    """Execute this program anew under the namespace's hash seed, unless it runs under that already."""
+    seed = str((await manager.store()).space.seed)
+    if os.environ.get(HASH_SEED) == seed:
+        return
+    await manager.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, HASH_SEED: seed})  # noqa: S606 - no shell is meant
+
+
+async def _supervise(manager: WorkflowManager, said: argparse.Namespace) -> int:
+    """Run several processes. The server stays open here, so that an embedded one outlives their restarts."""
+    async with manager:
+        seed = str((await manager.store()).space.seed)
+        supervisor = Supervisor(
+            command=_child_command(said),
+            environment={**os.environ, HASH_SEED: seed, SUPERVISED: "1"},
+            count=said.processes,
+        )
+        with on_signals(supervisor.stop, again=supervisor.kill):
+            return await supervisor.run()
+
+
+def _child_command(said: argparse.Namespace) -> list[str]:
+    options: dict[str, Any] = {
+        "--concurrency": said.concurrency,
+        "--queues": said.queues,
+        "--grace": said.grace,
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    return [sys.executable, "-m", "actors.cli", "worker", said.path, *words, *(["--verbose"] if said.verbose else [])]
+
+
+def _end_at_once() -> NoReturn:
+    """End now: what this worker holds, others take over after the timeout."""
+    log.warning("ended before it was drained; others take over what it held")
+    sys.stderr.flush()
+    os._exit(1)
