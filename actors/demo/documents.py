@@ -62,7 +62,8 @@ def is_text(path: Path) -> bool:
             return False
         content = path.read_bytes()
         content.decode()
-    except (OSError, UnicodeDecodeError):
+        str(path).encode()
+    except (OSError, UnicodeError):
         return False
     return b"\0" not in content
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import random
 import re
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -91,8 +92,9 @@ async def find_structure(document: Document) -> Structure:
 @manager.action
 def estimate_reading_time(document: Document) -> int:
     """Return the seconds that reading it takes. A plain function: it runs in a thread."""
-    text = asyncio.run(_text(document))
-    return -(-len(re.findall(r"\S+", text)) * 60 // WORDS_A_MINUTE)
+    time.sleep(_length_s())
+    words = len(re.findall(r"\S+", _read(document)))
+    return -(-words * 60 // WORDS_A_MINUTE)
 
 
 @manager.action(retry=RetryPolicy(max_attempts=25, initial_backoff=0.1, base=1.5, max_backoff=0.5))
@@ -153,8 +155,16 @@ STEPS: Final = 7
 
 async def _text(document: Document) -> str:
     """Read the document again, and take as long over it as the demo wants."""
-    await asyncio.sleep(PACE_S * random.uniform(0.7, 1.3))  # noqa: S311 - no secret
-    content = await asyncio.to_thread(Path(document.path).read_bytes)
+    await asyncio.sleep(_length_s())
+    return await asyncio.to_thread(_read, document)
+
+
+def _read(document: Document) -> str:
+    content = Path(document.path).read_bytes()
     if hashlib.sha256(content).hexdigest() != document.digest:
         raise NonRetryable(f"{document.path} was changed while the demo ran: run it again")
     return content.decode()
+
+
+def _length_s() -> float:
+    return PACE_S * random.uniform(0.7, 1.3)  # noqa: S311 - no secret

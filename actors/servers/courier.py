@@ -38,7 +38,13 @@ class Courier(Server):
 
     async def _serve(self, streams: tuple[str, ...]) -> None:
         host = self._host
-        reader = Reader(host.store.space, group="couriers", consumer=host.incarnation, streams=streams)
+        reader = Reader(
+            host.store.space,
+            group="couriers",
+            consumer=host.incarnation,
+            streams=streams,
+            on_restored=host.auditor.soon,
+        )
         try:
             while True:
                 for entry in await reader.wait():

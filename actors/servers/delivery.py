@@ -38,7 +38,7 @@ class Delivery:
                 case "cancel":
                     await self._cancel(message)
                 case "cleanup":
-                    await self._host.store.instances.cleanup(self._child(message))
+                    await self._host.store.instances.cleanup(self._child(message), message=_start_of(message))
                 case _:
                     log.error("a message of a newer version is left to newer workers", what=message.what)
                     return False
@@ -51,11 +51,11 @@ class Delivery:
     async def _create(self, message: Message) -> None:
         """Start a child as its parent's journal says; nothing, if the parent has moved on."""
         store = self._host.store
-        field = await store.instances.field(message.sender, "journal", f"c{message.seq}")
-        if field is None or field.split(b"|", 3)[2] != message.token.encode():
+        field = message.payload or await store.instances.field(message.sender, "journal", f"c{message.seq}")
+        if not field or field.split(b"|", 3)[2] != message.token.encode():
             return
         command = read_command(field)
-        parent = f"{message.sender}|{message.generation}|{message.seq}|{message.token}"
+        parent = _start_of(message)
         retention = await store.instances.field(message.sender, "", "retention")
         try:
             await store.instances.create(
@@ -93,12 +93,18 @@ class Delivery:
         )
 
     async def _cancel(self, message: Message) -> None:
-        start = f"{message.sender}|{message.generation}|{message.seq}|{message.token}"
-        await self._host.store.instances.cancel(self._child(message), payload=b"", tombstone_for=start)
+        await self._host.store.instances.cancel(
+            self._child(message), payload=b"", tombstone_for=_start_of(message)
+        )
 
     @staticmethod
     def _child(message: Message) -> str:
         return child_address(message.sender, generation=message.generation, seq=message.seq, token=message.token)
+
+
+def _start_of(message: Message) -> str:
+    """Return the id of the message that started, or is to start, the child."""
+    return f"{message.sender}|{message.generation}|{message.seq}|{message.token}"
 
 
 def child_address(parent: str, *, generation: str, seq: str, token: str) -> str:

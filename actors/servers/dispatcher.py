@@ -35,7 +35,13 @@ class Dispatcher(Server):
 
     async def _serve(self, streams: tuple[str, ...]) -> None:
         host = self._host
-        reader = Reader(host.store.space, group="dispatchers", consumer=host.incarnation, streams=streams)
+        reader = Reader(
+            host.store.space,
+            group="dispatchers",
+            consumer=host.incarnation,
+            streams=streams,
+            on_restored=host.auditor.soon,
+        )
         try:
             while True:
                 await host.hands.until(lambda: self._capacity() > 0)

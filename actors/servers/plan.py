@@ -40,21 +40,22 @@ def make_plan(replica: Replica, host: Host) -> Plan:
         end = _too_large(instance.bytes, host.journal_bytes_max)
     token = f"{draw_nonce():x}"
     ending = end is not None
-    withdrawn: list[int | str] = list(instance.canceled[replica.canceled :])
+    canceled = instance.canceled[replica.canceled :]
+    answered = instance.answered[replica.answered :]
+    unwanted = {*canceled, *answered} if canceled or answered else None
     commands: list[bytes] = []
     wanted = 0
     for seq, command in enumerate(new, committed + 1):
-        void = (ending and command.kind != "value") or (bool(withdrawn) and seq in withdrawn)
+        void = (ending and command.kind != "value") or (unwanted is not None and seq in unwanted)
         commands.append(write_command(command, token=token, void=void))
         if command.kind == "step" and command.queue in host.queue_names:
             wanted += 1
-    withdrawn += [f"={seq}" for seq in instance.answered[replica.answered :]]
     slots = host.hands.reserve(min(wanted, CHUNK)) if wanted and not ending else 0
     eager = Eager(host.incarnation, slots, host.queues, host.patience_ms) if slots else NOT_EAGER
     return Plan(
         token=token,
         commands=commands,
-        withdrawn=withdrawn,
+        withdrawn=[*canceled, *(f"={seq}" for seq in answered)],
         end=end,
         park=not ending and _only_waits(instance),
         eager=eager,

@@ -58,7 +58,13 @@ class Runner(Server):
 
     async def _serve(self, streams: tuple[str, ...]) -> None:
         host = self._host
-        reader = Reader(host.store.space, group="workers", consumer=host.incarnation, streams=streams)
+        reader = Reader(
+            host.store.space,
+            group="workers",
+            consumer=host.incarnation,
+            streams=streams,
+            on_restored=host.auditor.soon,
+        )
         try:
             while True:
                 await host.hands.room()

@@ -364,6 +364,9 @@ class Turner:
         except BaseException:
             instance.dispose()
             raise
+        if record.kept:
+            # After a restart: what was taken back before is said once more, or it would be placed again.
+            replica.canceled = replica.answered = 0
         self._caught_up(replica, record)
         replica.busy = True  # not to be the one that makes room for itself
         self._host.cache.put(replica)

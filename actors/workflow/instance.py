@@ -66,7 +66,7 @@ class Instance:
         self._cancel_requested = False
         self._fed_bytes = 0
         self.fed = ZERO
-        """Id of the last event fed; ``ZERO`` before the first."""
+        """Id of the last event fed; ``ZERO`` before the first. What comes after the end is not taken."""
         self.end: End | None = None
         """How it ended; None while it has not."""
 
@@ -117,10 +117,10 @@ class Instance:
         the instance must then be disposed of. KeyboardInterrupt passes through, the instance is disposed of.
         Whatever else the code raises ends it as failed.
         """
-        self.fed = event.id
-        self._fed_bytes += len(event.payload)
         if self.end is not None:
             return
+        self.fed = event.id
+        self._fed_bytes += len(event.payload)
         commands = self._commands
         commands.at = event_number(event.id)
         commands.now_ms = max(commands.now_ms, event.at_ms)

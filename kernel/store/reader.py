@@ -14,7 +14,7 @@ from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
 from kernel.store.replies import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kernel.store.space import Space
 
@@ -36,13 +36,27 @@ class Entry(NamedTuple):
 class Reader:
     """Reads streams of one node for one consumer of one group."""
 
-    def __init__(self, space: Space, *, group: str, consumer: str, streams: Sequence[str]) -> None:
-        """``streams`` must be served by one node; in a Cluster they must share a slot."""
+    def __init__(
+        self,
+        space: Space,
+        *,
+        group: str,
+        consumer: str,
+        streams: Sequence[str],
+        on_restored: Callable[[], None] | None = None,
+    ) -> None:
+        """Connect at the first read.
+
+        ``streams`` must be served by one node; in a Cluster they must share a slot. ``on_restored`` is called when the
+        connection stands again after a break: what was delivered over the old one may not have arrived.
+        """
         self._space = space
         self._group = group
         self._consumer = consumer
         self._streams = tuple(streams)
+        self._on_restored = on_restored
         self._lane: Lane | None = None
+        self._broken = False
         self._turn = 0
 
     async def wait(self, *, block_ms: int = BLOCK_MS) -> list[Entry]:
@@ -88,8 +102,12 @@ class Reader:
         try:
             if self._lane is None:
                 self._lane = await self._space.open_lane(self._streams[0])
+                if self._broken and self._on_restored is not None:
+                    self._on_restored()
+                self._broken = False
             (reply,) = await self._lane.send([words], reply_s=block_ms / 1000 + 5.0)
         except (*LOST, RedisError):
+            self._broken = True
             await self.close()
             await asyncio.sleep(BACKOFF_S_MAX / 5)
             return None

@@ -60,7 +60,7 @@ async def test_a_cancellation_with_cleanup_lets_finally_run_with_steps(manager: 
 
     async with manager.worker():
         handle = await manager.start(flow)
-        await seen(handle, in_state("sleep", "waiting"))
+        await seen(handle, in_state("timer", "waiting"))
         assert await handle.cancel(cleanup=True)
         with pytest.raises(WorkflowCanceled):
             await handle.result()
@@ -79,7 +79,7 @@ async def test_a_second_cancellation_ends_it_although_its_clean_up_is_not_done(m
 
     async with manager.worker():
         handle = await manager.start(flow)
-        await seen(handle, in_state("sleep", "waiting"))
+        await seen(handle, in_state("timer", "waiting"))
         await handle.cancel(cleanup=True)
         await seen(handle, lambda snapshot: len(snapshot.steps) == 2)
         await handle.cancel(cleanup=True)

@@ -100,5 +100,5 @@ async def test_published_values_are_seen_by_watchers(manager: WorkflowManager) -
         handle = await manager.start(flow)
         await seen(handle, lambda snapshot: snapshot.values == {"progress": 10})
         await seen(handle, lambda snapshot: snapshot.values == {"progress": 20})
-        await seen(handle, in_state("sleep", "completed"))
+        await seen(handle, in_state("timer", "completed"))
         await handle.result()

@@ -47,7 +47,7 @@ def test_events_after_the_end_change_nothing(registry: Registry) -> None:
     host.send("late")
     host.cancel()
     assert host.result == 2
-    assert host.instance.fed == host.events[-1].id
+    assert host.instance.fed == host.events[0].id
 
 
 def test_an_exception_ends_it_as_failed_with_the_authors_lines(registry: Registry) -> None:
