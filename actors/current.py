@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from actors.errors import CallNotAllowed
-from actors.packing import packb, unpackb
+from actors.errors import CallNotAllowed, InvalidArguments
+from actors.payload import NotEncodable, pack, unpack
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -67,11 +67,21 @@ class CurrentStep:
     @property
     def details(self) -> object:
         """What an earlier attempt left by ``heartbeat``; None if there is nothing."""
-        return unpackb(self._begun.details) if self._begun.details else None
+        return unpack(self._begun.details) if self._begun.details else None
 
     async def heartbeat(self, details: object = None) -> None:
-        """Say that the step is alive, and leave ``details`` for its next attempt. A canceled step is cancelled here."""
-        await self._beating.beat(self._begun.held, packb(details))
+        """Say that the step is alive, and leave ``details`` for its next attempt; None leaves those of before.
+
+        A canceled step is cancelled here.
+
+        Raises:
+            InvalidArguments: details that cannot be encoded.
+        """
+        try:
+            data = b"" if details is None else pack(details)
+        except NotEncodable as error:
+            raise InvalidArguments(f"current_step().heartbeat(…): {error}") from None
+        await self._beating.beat(self._begun.held, data)
 
     @property
     def log(self) -> FilteringBoundLogger:

@@ -13,7 +13,7 @@ from actors.views import Snapshot, StepView, command_name, name_running, read_sn
 from kernel import Ended, Gone, NotFound, NotStopped, Running, keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from actors.definitions import Workflow
     from actors.manager import WorkflowManager
@@ -113,7 +113,7 @@ class WorkflowHandle(Generic[R_co]):
         now = read_status({"status": status.encode()}, {}, result, self._decode)
         return cast("Completed[R_co] | Failed | Canceled", now)
 
-    async def watch(self) -> AsyncIterator[Snapshot]:
+    async def watch(self) -> AsyncGenerator[Snapshot, None]:
         """Yield a snapshot now and after every change; the last one is of its end."""
         store = await self._manager.store()
         tag = store.space.keys.tag_of(self.address)

@@ -1,10 +1,10 @@
-"""Listing: pages of instances, merged from the indexes of all partitions, workflows and statuses. Reads; changes nothing."""
+"""Listing: pages of instances, merged from the indexes of all partitions, workflows and statuses. It only reads."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - part of a value
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast, get_args
 
 from actors.errors import InvalidOption
@@ -100,9 +100,7 @@ async def list_instances(
     cursor: str | None,
 ) -> Page:
     """Return a page; the arguments are those of ``WorkflowManager.list``."""
-    query = _query(
-        started_after=started_after, started_before=started_before, order=order, limit=limit, cursor=cursor
-    )
+    query = _query(started_after=started_after, started_before=started_before, order=order, limit=limit, cursor=cursor)
     indexes = await _indexes(store, workflow, status)
     found = {place for places in await asyncio.gather(*(_read(store, i, query) for i in indexes)) for place in places}
     places = sorted(found, reverse=query.newest_first)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
+import builtins  # noqa: TC003 - `list` is a method here
 import os
 import secrets
 from contextlib import asynccontextmanager
@@ -301,6 +301,7 @@ class WorkflowManager(Registry):
             finally:
                 await worker.stop()
         finally:
+            await worker.kill()  # however it ended, nothing of it may be left running
             await store.close()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 
 from actors.errors import InvalidOption
 from actors.policy import RetryPolicy
+from kernel import keys
 
 Duration = timedelta | float
 """A length of time: a timedelta, or seconds."""
@@ -179,6 +180,15 @@ def resolve_options(
     return replace(settings, **cast("dict[str, Any]", changes))
 
 
+def merge_options(before: Mapping[str, object], later: Mapping[str, object]) -> dict[str, object]:
+    """Return options said one after the other, as one: the later wins, and a start time takes the place of another."""
+    replaced = _START_TIMES if not _START_TIMES.isdisjoint(later) else frozenset[str]()
+    return {**{name: value for name, value in before.items() if name not in replaced}, **later}
+
+
+_START_TIMES: Final = frozenset({"run_at", "run_after"})
+
+
 def _a(kind: str) -> str:
     return f"an {kind}" if kind == "action" else f"a {kind}"
 
@@ -237,6 +247,12 @@ def _retry(name: str, value: object) -> RetryPolicy | bool:
     return value
 
 
+def _queue(name: str, value: object) -> str:
+    if not isinstance(value, str) or not keys.valid_queue(value):
+        raise InvalidOption(f"{name}={value!r}: give 1 to 64 letters, digits, dots, dashes and underscores")
+    return value
+
+
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidOption(f"{name}={value!r}: give True or False")
@@ -259,7 +275,7 @@ def _tags(name: str, value: object) -> tuple[tuple[str, str], ...]:
 _RESOLVERS: Final[dict[str, tuple[str, Callable[[str, object], object]]]] = {
     "name": ("label", check_name),
     "retry": ("retry", _retry),
-    "queue": ("queue", check_name),
+    "queue": ("queue", _queue),
     "run_at": ("run_at_ms", _optional_time_ms),
     "run_after": ("run_after_ms", _optional_duration_ms),
     "timeout": ("timeout_ms", _limit_ms),

@@ -51,7 +51,7 @@ async def _answer(session: Session, verb: str) -> str:
             case "floor":
                 sample = await workload.measure_floor(session, session.job.count)
             case "warm":
-                sample = await workload.measure(session, max(session.job.count // 10, 1))
+                sample = await workload.measure(session, max(round(session.job.count * workload.warm_up), 1))
             case "sweep":
                 sample = await _sweep(session.space)
             case _:

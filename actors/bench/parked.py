@@ -28,6 +28,8 @@ class Parked(Workload):
     unit: ClassVar[str] = "bytes"
     count: ClassVar[int] = 5_000
     runs: ClassVar[int] = 3
+    # Whole: a process grows until it has once held the instances that pass through it together, and not after.
+    warm_up: ClassVar[float] = 1.0
     cache_instances: ClassVar[int] = 64
 
     async def measure(self, session: Session, count: int) -> Sample:

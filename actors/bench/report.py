@@ -72,7 +72,8 @@ class Line:
         runs = [_rounded(sample.value) for sample in samples]
         floor_runs = [_rounded(sample.value) for sample in floors]
         floor_runs += [_rounded(sample.floor) for sample in samples if sample.floor is not None]
-        value, floor = statistics.median(runs), statistics.median(floor_runs) if floor_runs else None
+        value = _rounded(statistics.median(runs))
+        floor = _rounded(statistics.median(floor_runs)) if floor_runs else None
         details = _medians([sample.details for sample in samples])
         details |= {f"floor_{name}": figure for name, figure in _medians([floor.details for floor in floors]).items()}
         return cls(
@@ -96,16 +97,17 @@ def json_line(line: Line, facts: Facts) -> str:
 
 def table(lines: Sequence[Line], facts: Facts) -> Group:
     """Return all workloads as a table, and below it what else was measured and on what."""
-    made = Table(title="headrace bench", title_justify="left", box=SIMPLE_HEAD)
+    # Tight enough for a terminal of 80 columns.
+    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     made.add_column("workload", no_wrap=True)
     for heading in ("workers", "count", "value"):
         made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("unit", no_wrap=True)
-    for heading in ("floor", "ratio", "runs", "lowest", "highest"):
+    for heading in ("floor", "ratio"):
         made.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
         made.add_row(*_cells(line))
-    return Group(made, *(_details(line) for line in lines if line.details), "", _surroundings(facts))
+    return Group(made, *(_details(line) for line in lines), "", _surroundings(facts))
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -117,15 +119,14 @@ def _cells(line: Line) -> tuple[str, ...]:
         line.unit,
         _figure(line.floor),
         _figure(line.ratio),
-        str(len(line.runs)),
-        _figure(min(line.runs)),
-        _figure(max(line.runs)),
     )
 
 
 def _details(line: Line) -> str:
-    listed = ", ".join(f"{name.replace('_', ' ')} {_figure(figure)}" for name, figure in line.details.items())
-    return f"{line.workload}: {listed}"
+    low, high, count = _figure(min(line.runs)), _figure(max(line.runs)), len(line.runs)
+    said = [f"{count} runs from {low} to {high}" if count > 1 else "1 run"]
+    said += [f"{name.replace('_', ' ')} {_figure(figure)}" for name, figure in line.details.items()]
+    return f"{line.workload}: {', '.join(said)}"
 
 
 def _surroundings(facts: Facts) -> str:

@@ -19,6 +19,8 @@ class Workload(ABC):
     """Size, unless stated on the command line; what it counts the workload's docstring says. 0: it has none."""
     runs: ClassVar[int] = 5
     """How often it is measured, unless stated."""
+    warm_up: ClassVar[float] = 0.1
+    """Part of the size that is run before the first measurement, and not counted."""
     has_workers: ClassVar[bool] = True
     has_floor: ClassVar[bool] = True
     shares_floor: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The command line, ``headrace``. What the commands do is in ``WorkflowManager``; here is how people say it and read it.
+"""The command line, ``headrace``: how people say what ``WorkflowManager`` does, and how they read it.
 
 One file a group of commands, each with ``register``. Errors are one line on stderr; exit code 1, for wrong usage 2.
 """

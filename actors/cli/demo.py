@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.cli.options import positive
 
 if TYPE_CHECKING:
+    import argparse
+
     from actors.cli.options import Subparsers
 
-COUNT: int = 24
+COUNT: Final = 24
 
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -28,6 +29,7 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--folder", type=Path, help="whose text files to take (default: this project's documents)")
     parser.add_argument("--count", type=positive, default=COUNT, help=f"how many files at most (default: {COUNT})")
     parser.add_argument("--no-kill", action="store_true", help="let both workers live")
+    parser.add_argument("--keep", action="store_true", help="leave the workflows and totals in Redis")
     parser.add_argument("--url", help="the Redis server; default: HEADRACE_URL, else the embedded one of this folder")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end instead of tables")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
@@ -40,6 +42,6 @@ def demo(said: argparse.Namespace) -> int:
     from actors.demo import DemoSettings, run_demo  # noqa: PLC0415
 
     settings = DemoSettings(
-        folder=said.folder, count=said.count, kill=not said.no_kill, url=said.url, json=said.json
+        folder=said.folder, count=said.count, kill=not said.no_kill, url=said.url, json=said.json, keep=said.keep
     )
     return run_demo(settings, live=sys.stdout.isatty() and not said.json)

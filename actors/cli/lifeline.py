@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
 SUPERVISED: Final = "HEADRACE_SUPERVISED"
@@ -18,7 +18,7 @@ SUPERVISED: Final = "HEADRACE_SUPERVISED"
 
 
 @contextmanager
-def on_signals(first: Callable[[], object], *, again: Callable[[], object]) -> Iterator[None]:
+def on_signals(first: Callable[[], object], *, again: Callable[[], object]) -> Generator[None]:
     """Call ``first`` at the first SIGTERM or SIGINT and ``again`` at every later one, while the block runs."""
     loop = asyncio.get_running_loop()
     calls = iter([first])

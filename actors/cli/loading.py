@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.cli.errors import CommandError
-from actors.definitions import Workflow
 from actors.errors import HeadraceError
 from actors.manager import WorkflowManager
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from actors.definitions import Workflow
 
 _SHOWN: Final = 10
 
@@ -62,8 +63,8 @@ def manager_of(module: ModuleType, workflow: Workflow[..., Any], path: str) -> W
     }
     if len(managers) != 1:
         raise CommandError(
-            f"{path!r} is a workflow whose manager is not in its module: name the manager and then the workflow, such as "
-            f"module:manager {workflow.name}"
+            f"{path!r} is a workflow whose manager is not in its module: name the manager and then the workflow, such "
+            f"as module:manager {workflow.name}"
         )
     return next(iter(managers.values()))
 

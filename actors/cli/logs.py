@@ -45,5 +45,5 @@ def _plain(logger: WrappedLogger, name: str, entry: EventDict) -> str:
 
 
 def _word(value: object) -> str:
-    text = value if isinstance(value, str) else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
     return repr(text) if not text or any(c.isspace() or c in "\"'=" or not c.isprintable() for c in text) else text

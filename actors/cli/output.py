@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actors.errors import Failure
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from actors.errors import Failure
 
 VALUE_CHARACTERS_MAX: Final = 60
 """How much of a value a table shows."""

@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(words: Sequence[str]) -> Parser:
     """Return the parser: with all commands, or with the one that is meant, which alone is then imported."""
-    parser = Parser(prog="headrace", description="Durable workflows in ordinary async Python, on Redis and nothing else.")
+    parser = Parser(
+        prog="headrace", description="Durable workflows in ordinary async Python, on Redis and nothing else."
+    )
     parser.add_argument("--version", action="version", version=f"headrace {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for group in words[:1] if words and words[0] in _GROUPS else _GROUPS:

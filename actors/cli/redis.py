@@ -45,7 +45,9 @@ def redis(said: argparse.Namespace) -> int:
         raise CommandError(f"{url} is a server inside one process: there is nothing to connect to")
     words = cast("list[str]", said.words)
     if words and words[0].upper() in _ENDLESS:
-        raise CommandError(f"{words[0].upper()} never ends: run redis-cli -s with the socket that headrace redis prints")
+        raise CommandError(
+            f"{words[0].upper()} never ends: run redis-cli -s with the socket that headrace redis prints"
+        )
     if url:
         connector(url)
         return _use(said, url, words, wait=None)

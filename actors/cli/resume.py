@@ -31,7 +31,9 @@ def resume(said: argparse.Namespace) -> int:
         return await manager.handle(said.id).resume()
 
     if not connected(said, inside):
-        raise CommandError(f"workflow {said.id!r} is not stopped, so there is nothing to resume: see headrace show {said.id}")
+        raise CommandError(
+            f"workflow {said.id!r} is not stopped, so there is nothing to resume: see headrace show {said.id}"
+        )
     if said.json:
         write_json({"id": said.id, "resumed": True})
     else:

@@ -102,7 +102,8 @@ def read_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
         value: Any = json.loads(text)
     except ValueError as error:
         raise CommandError(
-            f"the arguments {text!r} are not JSON ({error}): give an object such as '{{\"cart_id\": \"c-1\"}}', or an array"
+            f"the arguments {text!r} are not JSON ({error}): give an object in quotes, "
+            """such as '{"cart_id": "c-1"}', or an array"""
         ) from None
     if isinstance(value, dict):
         return [], cast("dict[str, Any]", value)

@@ -20,6 +20,7 @@ from actors.cli.loading import load_manager
 from actors.cli.options import add_common, positive, refuse_memory, seconds
 from actors.cli.supervisor import Supervisor
 from actors.servers import WorkerSettings
+from actors.servers.settings import LEAVE_S_MAX
 
 if TYPE_CHECKING:
     import argparse
@@ -72,7 +73,7 @@ async def _work(manager: WorkflowManager, settings: WorkerSettings) -> int:
         stop = asyncio.Event()
         stack.enter_context(on_signals(stop.set, again=_end_at_once))
         if os.environ.get(SUPERVISED):
-            stack.enter_context(Lifeline(stop.set))
+            stack.enter_context(Lifeline(lambda: _orphaned(stop, settings)))
         await stack.enter_async_context(
             manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
         )
@@ -113,6 +114,12 @@ def _child_command(said: argparse.Namespace) -> list[str]:
     }
     words = [str(word) for pair in options.items() for word in pair]
     return [sys.executable, "-m", "actors.cli", "worker", said.path, *words, *(["--verbose"] if said.verbose else [])]
+
+
+def _orphaned(stop: asyncio.Event, settings: WorkerSettings) -> None:
+    """Drain, since the supervisor is gone; end for certain, since the server may be gone with it."""
+    stop.set()
+    asyncio.get_running_loop().call_later(settings.grace_s + LEAVE_S_MAX, _end_at_once)
 
 
 def _end_at_once() -> NoReturn:

@@ -13,6 +13,7 @@ from actors.options import (
     InlineStepOptions,
     StepOptions,
     StepSettings,
+    merge_options,
     resolve_options,
 )
 from kernel import Command
@@ -57,7 +58,9 @@ class StepDefinition(Definition[P, R_co]):
     ) -> None:
         """Register nothing; ``options`` are the definition's own, checked here."""
         super().__init__(function, kind=kind, name=name, defaults=defaults)
-        self._settle(resolve_options(StepSettings(), options, kind=kind, allowed=_AT_DEFINITION[kind]))
+        self._own = resolve_options(StepSettings(), options, kind=kind, allowed=_AT_DEFINITION[kind])
+        self._said: dict[str, object] = {}
+        self._settle(self._own)
 
     def command(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, at: int, now_ms: int) -> Command:
         """Return the whole command of a call asked for while event number ``at``, of time ``now_ms``, is fed.
@@ -80,6 +83,18 @@ class StepDefinition(Definition[P, R_co]):
     def _with(self, options: Mapping[str, object]) -> Self:
         copy = self._copy()
         copy._settle(resolve_options(self.options, options, kind=self.kind, allowed=_AT_CALL[self.kind]))  # noqa: SLF001
+        copy._said = merge_options(self._said, options)  # noqa: SLF001
+        return copy
+
+    def with_defaults(self, defaults: Mapping[str, object]) -> Self:
+        """Return a copy with options on top of the definition's own, and below those that ``with_options`` said.
+
+        What a definition of this kind cannot have is left out; the rest must have been checked.
+        """
+        allowed = _AT_CALL[self.kind]
+        options = merge_options({name: value for name, value in defaults.items() if name in allowed}, self._said)
+        copy = self._copy()
+        copy._settle(resolve_options(self._own, options, kind=self.kind, allowed=allowed))  # noqa: SLF001
         return copy
 
     def _settle(self, options: StepSettings) -> None:

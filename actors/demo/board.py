@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from actors.results import Canceled, Completed, Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from actors.demo.processes import WorkerProcess
@@ -42,6 +42,13 @@ class Entry:
     def steps_done(self) -> int:
         """Steps that have an outcome."""
         return sum(step.state in {"completed", "failed"} for step in self.steps)
+
+    @property
+    def summary(self) -> dict[str, int] | None:
+        """The figures that its workflow returned; None before it has completed."""
+        if self.snapshot is None or not isinstance(self.snapshot.status, Completed):
+            return None
+        return cast("dict[str, int]", self.snapshot.status.result)
 
     @property
     def attempts(self) -> int:
@@ -108,5 +115,3 @@ class Board:
             for entry in self.entries
             if entry.snapshot is not None and isinstance(entry.snapshot.status, Failed)
         ]
-
-

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 BYTES_MAX: Final = 256 * 1024
 """Larger files are passed over."""
-_PROSE: Final = frozenset({".md", ".markdown", ".rst", ".txt", ".adoc", ".org", ".tex", ".html", ""})
+_PROSE: Final = frozenset({".md", ".markdown", ".rst", ".txt", ".adoc", ".org", ".tex", ".html"})
+_PROSE_NAMES: Final = frozenset({"README", "LICENSE", "NOTICE", "AUTHORS", "COPYING", "CHANGES", "TODO"})
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "venv", "build", "dist"})
 _LOOKED_AT_MAX: Final = 5_000
 """Files of a large folder that are looked at."""
@@ -32,7 +33,7 @@ def find_documents(folder: Path | None, *, count: int) -> tuple[Path, list[Path]
         raise DemoError(f"{str(root)!r} is a file, not a folder: give --folder the folder that it is in")
     root = root.resolve()
     try:
-        files = sorted(_walk(root), key=lambda path: (path.suffix.lower() not in _PROSE, len(path.parts), str(path)))
+        files = sorted(_walk(root), key=lambda path: (not _is_prose(path), len(path.parts), str(path)))
     except OSError as error:
         raise DemoError(f"{str(root)!r} cannot be read ({error.strerror}): give --folder another") from error
     chosen: list[Path] = []
@@ -53,6 +54,10 @@ def own_documents() -> Path:
     package = Path(__file__).parents[1]
     project = package.parent
     return project if (project / "README.md").is_file() and (project / "pyproject.toml").is_file() else package
+
+
+def _is_prose(path: Path) -> bool:
+    return path.suffix.lower() in _PROSE or path.name in _PROSE_NAMES
 
 
 def is_text(path: Path) -> bool:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from actors.demo.settings import CONCURRENCY, WORKERS
+
 if TYPE_CHECKING:
     from actors.demo.board import Board, Entry
-    from actors.demo.processes import Workers, WorkerProcess
+    from actors.demo.processes import WorkerProcess, Workers
     from actors.manager import WorkflowManager
     from actors.views import StepView
 
-KILL_AT: Final = 0.3
+KILL_AT: Final = 0.4
 """Progress from which on a worker may be killed."""
+ANALYSES: Final = 3
+"""Steps of one document that run at once."""
 SETTLE_S: Final = 0.05
 """After a worker is frozen: what it had sent before is with the server by then."""
 LOOK_S: Final = 0.1
@@ -31,8 +35,10 @@ class TakeOver(NamedTuple):
 
     victim: WorkerProcess
     lost: list[Lost]
+    noticed_s: float
+    """From the kill until all of them were out of its hands."""
     slowest_s: float
-    """From the kill until the last of them ran on another worker."""
+    """From the kill until the last of them ran on another worker: they wait their turn in the queue."""
 
 
 class Drill:
@@ -57,7 +63,9 @@ class Drill:
 
     def _time_has_come(self) -> bool:
         """In the middle; with a few files that all run at once, as soon as each has read its document."""
-        return self._board.progress >= KILL_AT or all(entry.steps_done for entry in self._board.entries)
+        entries = self._board.entries
+        few = len(entries) * ANALYSES <= WORKERS * CONCURRENCY
+        return self._board.progress >= KILL_AT or (few and all(entry.steps_done for entry in entries))
 
     async def _try_kill(self) -> tuple[WorkerProcess, list[Lost], int] | None:
         """Freeze the busiest worker, ask Redis what it holds, and kill it if that is something."""
@@ -89,13 +97,16 @@ class Drill:
         ]
 
     async def _follow(self, victim: WorkerProcess, lost: list[Lost], killed_ms: int) -> TakeOver:
-        """Wait until each lost step runs, or ran, on another worker."""
+        """Wait until each lost step is out of the victim's hands, and then until it runs, or ran, elsewhere."""
+        noticed_s = await self._until_free(victim, lost, killed_ms)
         waiting = list(lost)
         slowest_s = 0.0
         while waiting:
             for one in list(waiting):
-                step = next(step for step in one.entry.steps if step.seq == one.seq)
+                step = _step(one)
                 if not _is_taken(step, victim):
+                    if one.entry.ended:
+                        waiting.remove(one)  # it failed; the result says so
                     continue
                 waiting.remove(one)
                 assert step.started is not None
@@ -104,7 +115,24 @@ class Drill:
                 heir = self._board.worker_of(step.worker)
                 self._board.say(f"{heir or 'another worker'} took over {_label(one)}, {after_s:.1f} s after the kill")
             await asyncio.sleep(LOOK_S)
-        return TakeOver(victim, lost, slowest_s)
+        return TakeOver(victim, lost, noticed_s, slowest_s)
+
+    async def _until_free(self, victim: WorkerProcess, lost: list[Lost], killed_ms: int) -> float:
+        """Wait until others have noticed the death; return how many seconds after the kill that was."""
+        space = (await self._manager.store()).space
+        while any(_is_held(_step(one), victim) for one in lost):  # noqa: ASYNC110 - others write the board
+            await asyncio.sleep(LOOK_S / 10)
+        after_s = max((space.now_ms() - killed_ms) / 1000, 0.0)
+        self._board.say(f"its death was noticed {after_s:.1f} s after the kill; what it held is in the queue again")
+        return after_s
+
+
+def _step(lost: Lost) -> StepView:
+    return next(step for step in lost.entry.steps if step.seq == lost.seq)
+
+
+def _is_held(step: StepView, victim: WorkerProcess) -> bool:
+    return step.state == "running" and step.worker == victim.incarnation
 
 
 def _is_taken(step: StepView, victim: WorkerProcess) -> bool:

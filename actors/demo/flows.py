@@ -102,7 +102,7 @@ async def add_to_search_index(document: Document) -> None:
     """Stand for a service that does not always answer."""
     await asyncio.sleep(0.3 * PACE_S)
     if random.random() < FAILURES:  # noqa: S311 - no secret
-        raise ConnectionError("the search index did not answer")
+        raise ConnectionError(f"the search index did not answer about {document.path}")
 
 
 @manager.mutation

@@ -1,4 +1,4 @@
-"""Processes: the demo's workers, each a ``headrace worker``. Starting, killing and ending them; none outlives the demo."""
+"""Processes: the demo's workers, each a ``headrace worker``: started, killed, ended; none outlives the demo."""
 
 from __future__ import annotations
 

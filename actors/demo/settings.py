@@ -14,17 +14,17 @@ PACE: Final = "HEADRACE_DEMO_PACE_S"
 """Environment variable: how long an analysis takes at least, in seconds, so that there is something to see."""
 
 WORKERS: Final = 2
-CONCURRENCY: Final = 4
+CONCURRENCY: Final = 5
 """Steps at once, a worker."""
 SLEEP_S: Final = 2.0
 """The durable sleep of each workflow."""
 WORKER_TIMEOUT_S: Final = 2.0
 """How long a worker may be silent before its work is taken over."""
 
-_BUSY_S: Final = 8.0
+_BUSY_S: Final = 11.0
 """How long the workers shall be busy, about."""
 _PACES_A_DOCUMENT: Final = 3.75
-_PACE_S_MAX: Final = 1.2
+_PACE_S_MAX: Final = 1.5
 
 
 class DemoError(HeadraceError):

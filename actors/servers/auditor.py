@@ -86,6 +86,5 @@ class Auditor(Server):
             names = [f"q:{queue}" for queue in host.queue_names] if name == "q" else [name]
             for streams in host.stream_groups(*names):
                 reader = Reader(host.store.space, group=group, consumer=host.incarnation, streams=streams)
-                for entry in await reader.pending():
-                    if (entry.stream, entry.id) not in host.hands.entries:
-                        take(entry)
+                for entry in await reader.pending(known=host.hands.entries):
+                    take(entry)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.current import CurrentStep, set_current_step
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import StepTimedOut
-from actors.servers.mutator import Mutator
+from actors.servers.mutator import Mutator, telling_apart
 from actors.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Execution:
         Raises:
             UnknownDefinition: this worker does not have its code.
             StepTimedOut: it took longer than it may.
+            StepRaised: its own code raised what the engine raises too; the cause is the step's failure.
             Exception: whatever its code raises.
         """
         command = begun.command
@@ -63,17 +64,31 @@ class Execution:
         self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes | None:
         if isinstance(definition, AsyncAction):
-            return definition.encode_result(await definition.function(*args, **kwargs))
+            with telling_apart():
+                value = await definition.function(*args, **kwargs)
+            return definition.encode_result(value)
         if isinstance(definition, Mutation):
             return await self._mutator.run(definition, begun, args, kwargs)
         if isinstance(definition, Query):
             return await self._query(definition, begun, args, kwargs)
+        with telling_apart():
+            value = await self._in_thread(definition, args, kwargs)
+        return definition.encode_result(value)
+
+    async def _in_thread(
+        self, definition: StepDefinition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> object:
         context = contextvars.copy_context()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._host.hands.concurrency, thread_name_prefix="step")
-        loop = asyncio.get_running_loop()
-        value = await loop.run_in_executor(self._threads, lambda: context.run(definition.function, *args, **kwargs))
-        return definition.encode_result(value)
+
+        def call() -> object:
+            try:
+                return context.run(definition.function, *args, **kwargs)
+            except StopIteration as error:  # a future cannot carry it, and would never be done
+                raise RuntimeError(f"the step raised StopIteration: {error}") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _query(
         self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -95,9 +110,11 @@ class Execution:
             same_slot=space.connector.is_cluster,
         )
         try:
-            return definition.encode_result(await definition.function(transaction, *args, **kwargs))
+            with telling_apart():
+                value = await definition.function(transaction, *args, **kwargs)
         finally:
             transaction.close()
+        return definition.encode_result(value)
 
     def cancel(self, held: Held) -> None:
         """Tell a running attempt that it is no longer wanted; its task is cancelled by the caller."""
@@ -122,4 +139,10 @@ class Execution:
             asyncio.CancelledError: the step is no longer wanted.
         """
         if not await self._host.store.steps.beat(held, details):
+            self.cancel(held)
             raise asyncio.CancelledError
+
+    def close(self) -> None:
+        """Let the threads end with what they run."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)

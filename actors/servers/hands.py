@@ -34,6 +34,8 @@ class Hands:
         """Stream entries being looked at, (stream, id)."""
         self.alone: Held | None = None
         """A command that killed workers before: nothing else is started beside it."""
+        self.closed = False
+        """The worker is leaving: nothing more is taken."""
         self._reserved = 0
         self._finishing: set[Held] = set()
         self._started: set[int] = set()
@@ -43,7 +45,7 @@ class Hands:
     @property
     def free(self) -> int:
         """Slots that are neither used nor promised."""
-        if self.alone is not None:
+        if self.closed or self.alone is not None:
             return 0
         return max(0, self.concurrency - len(self.held) + len(self._finishing) - self._reserved)
 
@@ -59,8 +61,8 @@ class Hands:
         self._changed()
 
     def take(self, held: Held) -> bool:
-        """Enter a command, checked and set: False if it is in hand already."""
-        if held in self.held:
+        """Enter a command, checked and set: False if it is in hand already, or nothing more is taken."""
+        if self.closed or held in self.held:
             return False
         self.held[held] = None
         return True
@@ -69,6 +71,14 @@ class Hands:
         """A command's code has run; only its completion is under way, and its slot is free for others."""
         if held in self.held:
             self._finishing.add(held)
+
+    def is_finishing(self, held: Held) -> bool:
+        """Tell whether only a command's completion is under way."""
+        return held in self._finishing
+
+    def was_started(self, held: Held) -> bool:
+        """Tell whether a command's code began to run here; remembered of those that may run at most once."""
+        return hash(held) in self._started
 
     def drop(self, held: Held) -> None:
         """A command's completion was answered, or it is not ours."""
@@ -101,17 +111,26 @@ class Hands:
         """Wait until a slot is free."""
         await self.until(lambda: self.free > 0)
 
-    async def quiet(self, limit_s: float = 30.0) -> bool:
-        """Stop taking more and wait until nothing runs; False: it took too long."""
-        self._reserved += self.concurrency
+    def close(self) -> None:
+        """Take nothing more, for good."""
+        self.closed = True
+
+    async def make_way(self, held: Held, *, reserved: int, limit_s: float = 30.0) -> bool:
+        """Take nothing more but ``held``, and wait until nothing else runs; False: another is alone, or it took too long.
+
+        ``reserved``: slots that are promised to ``held`` itself. It stays alone until it is dropped.
+        """
+        if self.alone is not None:
+            return False
+        self.alone = held
         try:
             async with asyncio.timeout(limit_s):
-                await self.until(lambda: not self.held)
-        except TimeoutError:
-            return False
-        finally:
-            self._reserved -= self.concurrency
-            self._changed()
+                await self.until(lambda: not self.held and self._reserved <= reserved)
+        except BaseException as error:
+            self.drop(held)
+            if isinstance(error, TimeoutError):
+                return False
+            raise
         return True
 
     async def empty(self) -> None:

@@ -6,13 +6,17 @@ the owner first. If something that was read has changed meanwhile, the function 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.errors import Failure, HeadraceError
+from actors.servers.lines import Lines
 from actors.transaction import Transaction
-from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, draw_nonce
+from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, draw_nonce
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from actors.definitions import StepDefinition
     from actors.servers.host import Host
 
@@ -24,12 +28,32 @@ class TooManyConflicts(HeadraceError):
     """Other writers changed what the mutation reads each time before it could commit."""
 
 
+class StepRaised(Exception):  # noqa: N818 - what happened
+    """A step's own code raised an error of the kernel: its cause is the step's failure, not trouble of the engine."""
+
+
+@contextmanager
+def telling_apart(*passing: type[KernelError]) -> Iterator[None]:
+    """Run the author's code: errors of the kernel that come out of it are the step's, not the engine's.
+
+    Raises:
+        StepRaised: in place of an error of the kernel, which is its cause; those of ``passing`` stay what they are.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except KernelError as error:
+        raise StepRaised(str(error)) from error
+
+
 class Mutator:
     """Runs mutations for one worker."""
 
     def __init__(self, host: Host) -> None:
         """Work for one worker."""
         self._host = host
+        self._lines = Lines()
 
     async def run(
         self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -42,10 +66,11 @@ class Mutator:
         """
         store = self._host.store
         tag = store.space.keys.tag_of(begun.held.address)
+        touched: set[bytes] = set()
         for _ in range(CONFLICTS_MAX):
             try:
-                async with store.exclusives.one(tag) as exclusive:
-                    return await self._attempt(exclusive, definition, begun, args, kwargs)
+                async with self._lines.stand(touched), store.exclusives.one(tag) as exclusive:
+                    return await self._attempt(exclusive, definition, begun, args, kwargs, touched)
             except Conflict:
                 continue
             except ConnectionLost:
@@ -63,7 +88,9 @@ class Mutator:
         begun: Begun,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        touched: set[bytes],
     ) -> bytes | None:
+        """Run it once; ``touched`` gets the keys that another run would have to wait for."""
         host = self._host
         space = host.store.space
         transaction = Transaction(
@@ -75,11 +102,14 @@ class Mutator:
             same_slot=space.connector.is_cluster,
         )
         try:
-            payload = definition.encode_result(await definition.function(transaction, *args, **kwargs))
+            with telling_apart(Conflict, ConnectionLost):
+                value = await definition.function(transaction, *args, **kwargs)
         finally:
             transaction.close()
+        payload = definition.encode_result(value)
         if not transaction.writes and not transaction.keys_read:
             return payload
+        touched.update(transaction.keys_read, transaction.keys_written)
         await transaction.verify(exclusive.read_many)
         at_ms = host.now_ms()
         appended: Appended = await exclusive.complete(

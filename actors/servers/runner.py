@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import structlog
 
-from actors.errors import Failure, OutcomeUnknown, StepTimedOut, UnknownDefinition
+from actors.errors import Failure, OutcomeUnknown, StepTimedOut
 from actors.policy import RetryPolicy
 from actors.servers.execution import Execution
+from actors.servers.mutator import StepRaised
 from actors.servers.server import Server
 from kernel import (
     Begun,
@@ -34,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 ALONE_AT: Final = 2
 """A command during which so many workers died is run with nothing else beside it."""
+END_S_MAX: Final = 1.0
+"""How long a step that was cancelled because its worker leaves may take to end; then it is handed over all the same."""
 DECLINE_MS: Final = 1_000
 """How long a step of unknown code is left to others."""
 
@@ -48,6 +52,7 @@ class Runner(Server):
         super().__init__()
         self._host = host
         self._execution = Execution(host)
+        self._context = contextvars.copy_context()
         self._random = Random()  # noqa: S311 - jitter only
 
     async def run(self) -> None:
@@ -94,38 +99,27 @@ class Runner(Server):
 
     async def _begin(self, queued: Queued, room: int, key: tuple[str, bytes]) -> None:
         host, hands = self._host, self._host.hands
+        token = f"{draw_nonce():x}"
+        held = Held(queued.address, queued.generation, queued.seq, queued.attempt, host.incarnation, token)
+        begun: Begun | None = None
         try:
             if not room:
                 await host.store.steps.decline(queued, delay_ms=0)
-                return
-            if not self._execution.knows(queued.target):
+            elif not self._execution.knows(queued.target):
                 await host.store.steps.decline(queued, delay_ms=DECLINE_MS)
-                return
-            if queued.crashes >= ALONE_AT and not await self._make_way(queued):
-                return
-            token = f"{draw_nonce():x}"
-            hands.awaited.add(token)
-            try:
+            elif queued.crashes >= ALONE_AT and not await hands.make_way(held, reserved=room):
+                await host.store.steps.decline(queued, delay_ms=DECLINE_MS)
+            else:
+                hands.awaited.add(token)
                 begun = await host.store.steps.begin(queued, worker=host.incarnation, token=token)
-            except Refused:
-                return
-            finally:
-                hands.awaited.discard(token)
-            hands.unreserve(room)
-            room = 0
-            self.start_step(begun)
         finally:
-            if room:
-                hands.unreserve(room)
+            hands.awaited.discard(token)
+            hands.unreserve(room)
             hands.entries.discard(key)
-
-    async def _make_way(self, queued: Queued) -> bool:
-        """Wait until nothing else runs here; False: the command was given back instead."""
-        hands = self._host.hands
-        if hands.alone is not None or not await hands.quiet():
-            await self._host.store.steps.decline(queued, delay_ms=DECLINE_MS)
-            return False
-        return True
+            if begun is not None:
+                self.start_step(begun)
+            elif hands.alone == held:
+                hands.drop(held)
 
     def start_step(self, begun: Begun) -> None:
         """Run a command that this worker holds, unless it is in hand already."""
@@ -134,7 +128,8 @@ class Runner(Server):
             return
         if begun.crashes >= ALONE_AT:
             hands.alone = begun.held
-        task = asyncio.get_running_loop().create_task(self._run(begun))
+        # In a context of its own: what the step before set in its own is none of this one's business.
+        task = asyncio.get_running_loop().create_task(self._run(begun), context=self._context.copy())
         hands.held[begun.held] = task
 
     async def _run(self, begun: Begun) -> None:
@@ -152,6 +147,9 @@ class Runner(Server):
 
     async def _attempt(self, begun: Begun) -> None:
         held, hands = begun.held, self._host.hands
+        if not self._execution.knows(begun.command.target):
+            await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b"")
+            return
         if begun.command.at_most_once and not hands.started(held):
             await self._fail(begun, OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack"))
             return
@@ -159,9 +157,8 @@ class Runner(Server):
         failure: BaseException | None = None
         try:
             payload = await self._execution.run(begun)
-        except UnknownDefinition:
-            await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b"")
-            return
+        except StepRaised as error:
+            failure = error.__cause__
         except KernelError:
             raise
         except asyncio.CancelledError as error:
@@ -194,16 +191,22 @@ class Runner(Server):
         error = StepTimedOut(f"the attempt took longer than {limit_s:g} s", error_type="TimeoutError")
         with contextlib.suppress(Refused):
             await self._fail(Begun(held, command, 0, 0, b""), error)
-        task = self._host.hands.held.get(held)
-        if task is not None:
-            self.cancel(held)
+        self.cancel(held)
 
     def cancel(self, held: Held) -> None:
-        """Break off a command that is in hand and no longer wanted."""
+        """Break off a command that is in hand and no longer wanted, unless it has run and is being recorded."""
         task = self._host.hands.held.get(held)
-        self._execution.cancel(held)
-        if task is not None:
+        if task is not None and not self._host.hands.is_finishing(held):
+            self._execution.cancel(held)
             task.cancel()
+
+    def break_off(self) -> None:
+        """Cancel everything in hand, recorded or not."""
+        for held, task in list(self._host.hands.held.items()):
+            self._execution.cancel(held)
+            if task is not None:
+                task.cancel()
+        self._execution.close()
 
     async def drain(self, grace_s: float) -> None:
         """Let running steps finish within the grace time, then hand the rest to other workers at once."""
@@ -211,22 +214,31 @@ class Runner(Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await hands.empty()
+        tasks = [task for task in hands.held.values() if task is not None]
         for held in list(hands.held):
-            await self._give_back(held)
+            self.cancel(held)
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_S_MAX)
+        self._execution.close()
 
-    async def _give_back(self, held: Held) -> None:
-        task = self._host.hands.held.get(held)
-        self._execution.cancel(held)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task], timeout=1.0)
-        unknown = Failure(
-            kind="OutcomeUnknown",
-            error_type="WorkerStopped",
-            message="its worker was stopped while it ran: find out whether it happened before doing it again",
+    async def give_back(self) -> None:
+        """Hand what Redis says is held here to other workers; also what was granted by a reply that never came."""
+        steps, hands = self._host.store.steps, self._host.hands
+        held_here = await steps.held_by(self._host.incarnation)
+        await asyncio.gather(
+            *(
+                # What never began may begin elsewhere, even if it may run once only.
+                steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=_STOPPED if hands.was_started(held) else b"")
+                for held in held_here
+            ),
         )
-        with contextlib.suppress(KernelError):
-            await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=unknown.encode())
+
+
+_STOPPED: Final = Failure(
+    kind="OutcomeUnknown",
+    error_type="WorkerStopped",
+    message="its worker was stopped while it ran: find out whether it happened before doing it again",
+).encode()
 
 
 def _being_canceled() -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from actors.errors import InvalidOption
 from kernel import keys
+
+LEAVE_S_MAX: Final = 3.0
+"""How long a worker that stops tries to hand something back to a server that is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

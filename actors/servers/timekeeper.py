@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import structlog
+
 from actors.errors import Failure
 from actors.servers.server import Server
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
+
+log = structlog.get_logger(__name__)
 
 LOOK_S_MAX: Final = 5.0
 """It looks at least so often: an announcement may be lost."""
@@ -62,10 +66,19 @@ class Timekeeper(Server):
             promoted = await host.store.timers.promote(tag, timeout_payload=_TIMEOUT)
             for timed_out in promoted.timed_out:
                 host.spawn(host.runner.time_out(timed_out), name="time out")
+            for address in promoted.to_reconcile:
+                host.spawn(self._reconcile(address), name="reconcile")
             if promoted.due_ms is None:
                 return LOOK_S_MAX
             if promoted.due_ms > promoted.now_ms:
                 return (promoted.due_ms - promoted.now_ms) / 1000
+
+    async def _reconcile(self, address: str) -> None:
+        again, healed = await self._host.store.timers.reconcile(address)
+        if healed:
+            log.error("commands had lost their place and were put back; please report it", actor=address, count=healed)
+        elif again:
+            log.info("children were asked for news again", actor=address, count=again)
 
     async def _listen(self) -> None:
         """Wake when a script announces an earlier due time."""

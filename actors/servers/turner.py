@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from actors.definitions import DEFAULT_VERSION
 from actors.errors import Failure, NondeterminismError, UnknownDefinition
 from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
@@ -120,7 +121,9 @@ class Turner:
                 await self._settle(address, entry, "")
                 return
             if not turned.more:
-                if entry:
+                # The commit removed the record's own ready entry; another one is settled for itself. Asked in vain it
+                # would keep the address turning, and a step that ends meanwhile could not advance it.
+                if entry not in {"", record.ready}:
                     await self._settle(address, entry, "")
                 return
 
@@ -160,8 +163,16 @@ class Turner:
                 message="its turn took down several workers: look for an endless loop or unbounded memory in the "
                 "workflow's code, mend it, then resume the instance",
             )
+            try:
+                fingerprint = self._workflow(record).fingerprint
+            except UnknownDefinition:
+                fingerprint = ""
             await self._host.store.turns.stop(
-                address, generation=record.generation, base=record.consumed, reason=failure.encode(), fingerprint=""
+                address,
+                generation=record.generation,
+                base=record.consumed,
+                reason=failure.encode(),
+                fingerprint=fingerprint,
             )
         except Refused:
             pass
@@ -195,6 +206,7 @@ class Turner:
         instance = replica.instance
         return (
             replica.generation == held.generation
+            and held.worker == self._host.incarnation  # what `advance` begins at once is the worker's that it names
             and not replica.busy
             and replica.address not in self._host.hands.turning
             and instance.end is None
@@ -324,7 +336,7 @@ class Turner:
             self._host.cache.drop(replica)
 
     def _workflow(self, record: Record) -> Workflow[..., object]:
-        return self._host.registry.get_workflow(record.name, record.version or None)
+        return self._host.registry.get_workflow(record.name, record.version or DEFAULT_VERSION)
 
     async def _bring_up(self, replica: Replica | None, fetched: Fetched, address: str) -> Replica:
         """Return a replica that has been fed all that is known."""

@@ -20,6 +20,7 @@ from actors.servers.host import Host
 from actors.servers.pruner import Pruner
 from actors.servers.reaper import Reaper
 from actors.servers.runner import Runner
+from actors.servers.settings import LEAVE_S_MAX
 from actors.servers.timekeeper import Timekeeper
 from actors.servers.turner import Turner
 from kernel import KernelError, Pulse
@@ -92,46 +93,71 @@ class Worker:
         log.info("worker started", worker=incarnation, queues=list(self._settings.queues))
 
     async def stop(self, *, grace_s: float | None = None) -> None:
-        """Drain: take nothing new, let steps finish within the grace time, hand the rest to others at once."""
-        self._stopping = True
-        host = self.host
-        reading, rest = self._servers[:2], self._servers[2:]
-        for server in reading:
-            await server.stop()
-        await host.runner.drain(self._settings.grace_s if grace_s is None else grace_s)
-        await self._end(rest)
+        """Drain: take nothing new, let steps finish within the grace time, hand the rest to others at once.
+
+        After ``kill`` it does nothing. Cancelled, it ends as ``kill`` does.
+        """
+        if self._stopping:
+            return
+        try:
+            await self._no_rebirth()
+            host = self.host
+            host.hands.close()
+            reading, rest = self._servers[:2], self._servers[2:]
+            for server in reading:
+                await server.stop()
+            await host.runner.drain(self._settings.grace_s if grace_s is None else grace_s)
+            await self._leave(rest)
+        except BaseException:
+            await self.kill()
+            raise
         log.info("worker stopped", worker=host.incarnation)
 
     async def kill(self) -> None:
         """End without handing anything over, as a crash would: for tests."""
+        await self._no_rebirth()
+        if self._host is not None:
+            await self._break_off()
+
+    async def _no_rebirth(self) -> None:
         self._stopping = True
+        reborn, self._reborn = self._reborn, None
+        if reborn is not None:
+            reborn.cancel()
+            await asyncio.wait([reborn])
+
+    async def _break_off(self) -> None:
+        """End everything of this incarnation here; what Redis knows of it stays as it is."""
         host = self.host
+        host.hands.close()
         if self._pulse is not None:
             self._pulse.stop()
+        host.runner.break_off()
         for server in self._servers:
             await server.stop()
-        for held in list(host.hands.held):
-            host.runner.cancel(held)
         await host.cancel_tasks()
-        host.cache.clear()
-
-    async def _end(self, servers: list[Server]) -> None:
-        """Stop the rest, give back what was read, and leave the living."""
-        host = self.host
-        for server in servers:
-            await server.stop()
-        await host.cancel_tasks()
-        if self._pulse is not None:
-            self._pulse.stop()
+        host.runner.break_off()
         host.cache.clear()
         for link in self._store.space.links:
             if host.auditor.soon in link.on_restored:
                 link.on_restored.remove(host.auditor.soon)
+
+    async def _leave(self, servers: list[Server]) -> None:
+        """Stop the rest, give back what is held and what was read, and leave the living."""
+        host = self.host
+        for server in servers:
+            await server.stop()
+        await host.cancel_tasks()
         try:
-            await self._give_back_entries()
-            await self._store.custody.fence(host.incarnation, "")
-        except KernelError as error:
-            log.warning("could not leave cleanly; others take over after the timeout", error=str(error))
+            # The calls wait for a server that is away; a worker that was told to stop does not.
+            async with asyncio.timeout(LEAVE_S_MAX):
+                await host.runner.give_back()
+                await self._give_back_entries()
+                await self._store.custody.fence(host.incarnation, "")
+        except (KernelError, TimeoutError) as error:
+            reason = str(error) or f"Redis did not answer within {LEAVE_S_MAX:g} s"
+            log.warning("could not leave cleanly; others take over after the timeout", error=reason)
+        await self._break_off()
 
     async def _give_back_entries(self) -> None:
         """Entries that were read and not begun go to others at once, not after a timeout."""
@@ -154,14 +180,9 @@ class Worker:
         """Stop every step, drop everything, go on under a new incarnation."""
         host = self.host
         log.warning("this worker was declared dead; it goes on under a new name", worker=host.incarnation)
-        for held in list(host.hands.held):
-            host.runner.cancel(held)
-        for server in self._servers:
-            await server.stop()
-        await host.cancel_tasks()
-        host.cache.clear()
-        self._reborn = None
+        await self._break_off()
         await self.start()
+        self._reborn = None
 
     def _about(self) -> str:
         about = {

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from actors.errors import HeadraceError
+from actors.errors import Misuse
 
 
-class TransactionError(HeadraceError):
+class TransactionError(Misuse):
     """A query or mutation used its transaction in a way that cannot succeed. Running it again changes nothing."""
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -7,8 +7,16 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
-from actors.errors import CallNotAllowed, InvalidArguments
-from actors.options import check_name, duration_ms, time_ms
+from actors.errors import CallNotAllowed, InvalidArguments, InvalidOption
+from actors.options import (
+    InlineStepOptions,
+    StepSettings,
+    check_name,
+    duration_ms,
+    merge_options,
+    resolve_options,
+    time_ms,
+)
 from actors.payload import NotEncodable, ValueCodec, pack
 from actors.workflow.frames import author_site
 from actors.workflow.log import make_log
@@ -17,8 +25,8 @@ from actors.workflow.tasks import EventFuture, StepFuture
 from kernel import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Unpack
-
     from structlog.typing import FilteringBoundLogger
 
     from actors.definitions import Action, Definition, Mutation, Query, StepDefinition, Workflow
@@ -32,6 +40,7 @@ T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ANYTHING: Final = ValueCodec(Any)
+_DEFAULTS: Final = tuple(InlineStepOptions.__annotations__)
 
 
 class Surroundings:
@@ -53,13 +62,12 @@ class Step:
     __slots__ = ("_commands", "_loop", "_options", "_surroundings")
 
     def __init__(
-        self, loop: WorkflowLoop, surroundings: Surroundings, options: tuple[tuple[str, object], ...] = ()
+        self, loop: WorkflowLoop, surroundings: Surroundings, options: Mapping[str, object] | None = None
     ) -> None:
         self._loop = loop
         self._commands: Commands = loop.commands
         self._surroundings = surroundings
-        self._options = options
-
+        self._options: Mapping[str, object] = options or {}
     # ---------------------------------------------------------------------------------------------------- steps
 
     def run_query(self, query: Query[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
@@ -90,6 +98,8 @@ class Step:
         """
         if getattr(workflow, "kind", None) != "workflow":
             _refuse_kind("workflow", workflow)
+        if workflow.options.id:
+            raise InvalidOption("the option 'id' of a child workflow has no effect in this version yet: leave it out")
         commands = self._commands
         name, arguments, options = workflow.name, workflow.encode_arguments(args, kwargs), workflow.options
         due_ms = options.due_ms(commands.now_ms)
@@ -102,7 +112,7 @@ class Step:
         if getattr(definition, "kind", None) != kind:
             _refuse_kind(kind, definition)
         if self._options:
-            definition = cast("Any", definition).with_options(**dict(self._options))
+            definition = definition.with_defaults(self._options)
         commands = self._commands
         return self._ask(definition.command(args, kwargs, at=commands.at, now_ms=commands.now_ms), definition)
 
@@ -116,8 +126,14 @@ class Step:
         return future
 
     def with_options(self, **options: Unpack[StepOptions]) -> Step:
-        """Return a copy; what is run through it has these options. Further calls add to them, the later one wins."""
-        return Step(self._loop, self._surroundings, tuple({**dict(self._options), **options}.items()))
+        """Return a copy that has options for the steps run through it. Further calls add to them, the later one wins.
+
+        They are defaults: they win over what a step's decorator says, and what is said by ``with_options`` of the step
+        itself wins over them. Raises InvalidOption.
+        """
+        merged = merge_options(self._options, options)
+        resolve_options(StepSettings(), merged, kind="step", allowed=_DEFAULTS)
+        return Step(self._loop, self._surroundings, merged)
 
     # ------------------------------------------------------------------------------------------- time and events
 

@@ -220,7 +220,7 @@ def _named(actor: ActorKeys) -> Iterator[tuple[str, str]]:
     record, address, generation = actor.record, actor.address, actor.record["generation"]
     if record.get("ready"):
         yield "ready", record["ready"]
-    whats = {"start", "deadline"} if record["status"] == "scheduled" else {"ready", "deadline"}
+    whats = {"start", "deadline"} if record["status"] == "scheduled" else {"ready", "deadline", "reconcile"}
     if record["status"] in ENDED:
         whats = {"sweep"} if actor.open or "doomed" in record else set[str]()
         yield "expiry", address

@@ -41,7 +41,7 @@ def connector(url: str) -> Connector:
         raise InvalidUrl(url, str(error)) from error
 
 
-async def run_command(url: str, *words: str) -> object:
+async def run_command(url: str, command: str, *words: str) -> object:
     """Run one command of a person's on the server at ``url`` and return its reply, as redis-py reads it.
 
     In a Cluster it goes to the node that serves the second word as a key.
@@ -54,9 +54,9 @@ async def run_command(url: str, *words: str) -> object:
     try:
         async with asyncio.timeout(CONNECT_S_MAX):
             await source.start()
-            lane = await source.open(words[1] if len(words) > 1 else words[0])
+            lane = await source.open(words[0] if words else command)
         try:
-            (reply,) = await lane.send([words], reply_s=COMMAND_S_MAX)
+            (reply,) = await lane.send([(command, *words)], reply_s=COMMAND_S_MAX)
         finally:
             await lane.close()
     except (*LOST, RedisError) as error:
@@ -64,5 +64,5 @@ async def run_command(url: str, *words: str) -> object:
     finally:
         await source.close()
     if isinstance(reply, ResponseError):
-        raise ServerRefused(words[0], str(reply))
+        raise ServerRefused(command, str(reply))
     return reply

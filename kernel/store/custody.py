@@ -54,11 +54,11 @@ class Custody:
         for stream, group in streams:
             reader = Reader(self._space, group=group, consumer=worker, streams=(stream,))
             for entry in await reader.pending():
-                await self._give_back(tag, stream, entry)
+                await self._give_back(tag, stream, group, entry)
 
-    async def _give_back(self, tag: str, stream: str, entry: Entry) -> None:
+    async def _give_back(self, tag: str, stream: str, group: str, entry: Entry) -> None:
         if not entry.fields:
-            await self._space.send(stream, "XACK", stream, keys.DISPATCHERS, entry.id)
+            await self._space.send(stream, "XACK", stream, group, entry.id)
             return
         name = stream.removeprefix(f"{tag}:")
         if name == "ready":

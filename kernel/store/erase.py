@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from kernel.store.space import Space
@@ -18,8 +18,7 @@ async def erase_namespace(space: Space) -> int:
         cursor = b"0"
         while True:
             reply = await space.send(tag, "SCAN", cursor, "MATCH", f"{tag}:*", "COUNT", PAGE)
-            assert isinstance(reply, list)
-            cursor, found = reply
+            cursor, found = cast("tuple[bytes, list[bytes]]", reply)
             if found:
                 count += _integer(await space.send(tag, "UNLINK", *found))
             if int(cursor) == 0:

@@ -1,4 +1,4 @@
-"""Pump: one connection of a link: takes the calls that wait, sends them as one pipeline, answers them, ove."""
+"""Pump: one connection of a link: takes the calls that wait, sends them as one pipeline, answers them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
 from kernel.store.replies import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from kernel.store.space import Space
 
@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 BLOCK_MS: Final = 5_000
 """How long the server keeps a read that finds nothing; the connection is known to live at least as often."""
+
+
+PENDING_MAX: Final = 100
 
 
 class Entry(NamedTuple):
@@ -74,14 +77,25 @@ class Reader:
         words = (*group, *blocking, "STREAMS", *streams, *(">" for _ in streams))
         return _entries(await self._ask(words, block_ms))
 
-    async def pending(self) -> list[Entry]:
-        """Return what was delivered to this consumer and is not acknowledged, up to 100 a stream."""
+    async def pending(self, *, known: Container[tuple[str, bytes]] = ()) -> list[Entry]:
+        """Return what was delivered to this consumer and is not acknowledged, up to 100 a stream, less what is ``known``.
+
+        Looking counts as no delivery (a read from the group's history would): the count tells how many had it before.
+        """
         found: list[Entry] = []
         for stream in self._streams:
-            words = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", 100, "STREAMS", stream, "0")
+            words = ("XPENDING", stream, self._group, "-", "+", PENDING_MAX, self._consumer)
             with contextlib.suppress(ServerRefused):
-                found += _entries(await self._space.send(stream, *words))
+                rows = listed(await self._space.send(stream, *words))
+                found += await asyncio.gather(
+                    *(self._pending_entry(stream, row[0], int(row[3])) for row in rows if (stream, row[0]) not in known)
+                )
         return found
+
+    async def _pending_entry(self, stream: str, entry: bytes, deliveries: int) -> Entry:
+        found = listed(await self._space.send(stream, "XRANGE", stream, entry, entry))
+        # An entry that was deleted after its delivery has no fields.
+        return Entry(stream, entry, found[0][1] if found else [], deliveries)
 
     async def close(self) -> None:
         """Close the connection."""

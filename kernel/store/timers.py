@@ -37,6 +37,8 @@ class Promoted(NamedTuple):
     """When the next member is due; None: nothing waits."""
     now_ms: int
     timed_out: list[TimedOut]
+    to_reconcile: list[str]
+    """Addresses of actors that await children; whether their messages arrived is to be looked after."""
 
 
 class Timers:
@@ -54,8 +56,14 @@ class Timers:
             )
         )
         moved, due, now = int(reply[0]), reply[1], int(reply[2])
-        expired = [_timed_out(reply[i : i + 3]) for i in range(3, len(reply), 3)]
-        return Promoted(moved, int(float(due)) if due else None, now, expired)
+        triples = [reply[i : i + 3] for i in range(3, len(reply), 3)]
+        return Promoted(
+            moved,
+            int(float(due)) if due else None,
+            now,
+            [_timed_out(triple) for triple in triples if triple[2]],
+            [triple[0].decode().split("|", 5)[5] for triple in triples if not triple[2]],
+        )
 
     async def reconcile(self, address: str) -> tuple[int, int]:
         """Send an actor's unanswered messages again; return how many, and how many commands had to be healed."""

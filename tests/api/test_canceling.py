@@ -188,5 +188,5 @@ async def _left(store: Store) -> list[str]:
     for tag in store.space.keys.tags:
         found = await read_partition(store.space, tag)
         left += [f"{name}: {entry}" for name, entries in found.streams.items() for entry in entries]
-        left += [f"{name}: {member}" for name, members in found.members.items() for member in members]
+        left += [f"{name}: {member}" for name in ("held", "delayed", "retries") for member in found.sets[name]]
     return left

@@ -54,11 +54,11 @@ def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
     file = tmp_path / "example.py"
     file.write_text(blocks(ROOT / "README.md", "python")[0], encoding="utf-8")
 
-    assert run(file, tmp_path).splitlines()[-1:] == ["6"] or "\n6\n" in f"\n{run(file, tmp_path)}"
+    assert "6" in run(file, tmp_path).splitlines()
 
 
 def test_the_documents_show_commands() -> None:
-    assert len(commands()) > 5
+    assert len(commands()) >= 5
 
 
 @pytest.mark.parametrize(("document", "line"), commands())
@@ -68,4 +68,5 @@ def test_every_command_in_the_documents_exists(document: str, line: str, capsys:
     try:
         program._parser(words).parse_args(words)
     except SystemExit as ended:
-        assert ended.code == 0, f"{document}: {line}: {capsys.readouterr().err}"
+        if ended.code:
+            pytest.fail(f"{document}: {line}: {capsys.readouterr().err}")

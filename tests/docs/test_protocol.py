@@ -79,3 +79,19 @@ def test_every_channel_that_a_script_speaks_on_is_in_the_list_above() -> None:
 
 def published(file: Path) -> str:
     return "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if "PUBLISH" in line)
+
+
+def test_every_kind_of_member_of_a_sorted_set_is_explained() -> None:
+    source = "\n".join(file.read_text(encoding="utf-8") for file in LUA.rglob("*.lua"))
+    kinds = set(re.findall(r"member\((?:a, )?'(\w+)'", source))
+    explained = TEXT.partition("\n**Members**")[2].partition("\n## ")[0]
+    assert kinds
+    assert {kind for kind in kinds if f"`{kind}`" not in explained} == set()
+
+
+def test_every_letter_of_the_journal_is_explained() -> None:
+    source = "\n".join(file.read_text(encoding="utf-8") for file in LUA.rglob("*.lua"))
+    letters = set(re.findall(r"a\.journal, '(\w)'", source))
+    table = TEXT.partition("\n## The journal")[2].partition("\n## ")[0]
+    assert letters >= set("cerxd")
+    assert {letter for letter in letters if not re.search(rf"^\| `{letter}<", table, flags=re.MULTILINE)} == set()

@@ -13,7 +13,8 @@ from tests.engine.process import until
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from actors import Workflow, WorkflowManager
+    from actors import WorkflowManager
+    from actors.definitions import Workflow
     from kernel import Store
 
 STEPS = 28

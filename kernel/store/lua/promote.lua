@@ -42,6 +42,13 @@ function act.deadline(a)
   redis.call('PUBLISH', a.channel, a.appended)
 end
 function act.ready(a) settle(a) end
+function act.reconcile(a)
+  local m = own_member(a, 'reconcile')
+  redis.call('ZADD', K .. ':delayed', digits(now + RECONCILE_MS), m)
+  expired[#expired + 1] = m
+  expired[#expired + 1] = ''
+  expired[#expired + 1] = ''
+end
 
 local function start(a)
   set_status(a, redis.call('HGET', a.record, 'canceling') and 'canceling' or 'running')

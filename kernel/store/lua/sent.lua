@@ -4,7 +4,7 @@
 -- ARGV 1 outbox entry  2 sender's address  3 generation  4 seq ('' = none)
 --      5 now ms
 -- Returns 1 if the entry was there, else 0
--- Cost: 6 commands.
+-- Cost: 8 commands.
 --@ actor
 --@ open
 --@ outbox
@@ -18,7 +18,11 @@ local left = redis.call('HINCRBY', a.record, 'undelivered', -1)
 if ARGV[4] ~= '' and a.generation == ARGV[3] then
   local o = read_open(a, ARGV[4])
   if o and o.place == 'outbox:' .. ARGV[1] then
-    redis.call('HSET', a.open, ARGV[4], open_value(o.attempt, o.worker, o.token, 'sent', digits(clock(ARGV[5])), o.crashes))
+    local now = clock(ARGV[5])
+    redis.call('HSET', a.open, ARGV[4], open_value(o.attempt, o.worker, o.token, 'sent', digits(now), o.crashes))
+    -- If its news is lost (a failover that lost acknowledged writes), it is sent again.
+    local m = own_member(a, 'reconcile')
+    if not redis.call('ZSCORE', K .. ':delayed', m) then schedule('delayed', now + RECONCILE_MS, m) end
   end
 end
 if left == 0 and redis.call('HEXISTS', a.record, 'doomed') == 1 then leave(a, clock(ARGV[5])) end

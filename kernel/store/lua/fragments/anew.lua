@@ -50,7 +50,7 @@ local function begin_anew(a, now, arguments, list, at)
 
   local function rearm_deadline(a, now, generation)
     local timeout = redis.call('HGET', a.record, 'timeout')
-    redis.call('ZREM', K .. ':delayed', own_member(a, 'ready'), own_member(a, 'deadline'))
+    redis.call('ZREM', K .. ':delayed', own_member(a, 'ready'), own_member(a, 'deadline'), own_member(a, 'reconcile'))
     if timeout then
       schedule('delayed', now + tonumber(timeout), member('deadline', generation, '0', '0', '', a.address))
     end

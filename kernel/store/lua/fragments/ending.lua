@@ -44,7 +44,8 @@ end
 
 local function finish(a, now, status, payload)
   local more = redis.call('HMGET', a.record, 'parent', 'waiters', 'on_complete', 'retention')
-  redis.call('ZREM', K .. ':delayed', own_member(a, a.status == 'scheduled' and 'start' or 'ready'), own_member(a, 'deadline'))
+  redis.call('ZREM', K .. ':delayed', own_member(a, a.status == 'scheduled' and 'start' or 'ready'), own_member(a, 'deadline'),
+    own_member(a, 'reconcile'))
   set_status(a, status)
   sweep(a, now)
   redis.call('DEL', a.staged, a.events)

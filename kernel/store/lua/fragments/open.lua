@@ -21,6 +21,9 @@ local function member(what, generation, seq, attempt, token, address)
   return what .. '|' .. generation .. '|' .. string.format('%06d', seq) .. '|' .. attempt .. '|' .. token .. '|' .. address
 end
 
+-- How often the messages of an actor that awaits children are looked after.
+local RECONCILE_MS = 60000
+
 -- A member of `delayed` that is about the actor itself.
 local function own_member(a, what) return member(what, a.generation, '0', '0', '', a.address) end
 

@@ -1,0 +1,458 @@
+"""Workers that come, leave, die, or do not know a workflow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from actors import OutcomeUnknown, Step, StepFailed, Transaction, WorkflowManager, current_step
+from actors.servers import Worker
+from tests.api.watching import Managers, in_state, running, seen
+
+
+class Stage:
+    """Lets a step hang the first so many times it runs."""
+
+    def __init__(self, hangs: int) -> None:
+        self.hangs = hangs
+        self.runs = 0
+        self.hanging = asyncio.Event()
+
+    async def run(self) -> int:
+        self.runs += 1
+        if self.runs <= self.hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
+        return self.runs
+
+
+async def test_what_a_dead_worker_ran_is_run_by_another(manager: WorkflowManager) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="work", retry=True)
+    async def work() -> int:
+        await stage.run()
+        return current_step().attempt
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(work)
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        async with manager.worker() as second:
+            await first.kill()
+            assert await handle.result() == 1, "a crash is no attempt"
+            (view,) = await handle.steps()
+            assert view.worker == second.incarnation
+    assert stage.runs == 2
+
+
+async def test_an_action_without_retry_whose_worker_dies_is_not_run_again_and_its_outcome_is_unknown(
+    manager: WorkflowManager,
+) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="charge")
+    async def charge() -> None:
+        await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        try:
+            await step.run_action(charge)
+        except OutcomeUnknown as error:
+            return error.message
+        return ""
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        async with manager.worker():
+            await first.kill()
+            assert "may run at most once" in await handle.result()
+    assert stage.runs == 1
+
+
+async def test_a_mutation_whose_worker_dies_is_run_again_and_applied_once(manager: WorkflowManager) -> None:
+    stage = Stage(1)
+
+    @manager.mutation(name="add")
+    async def add(tx: Transaction) -> None:
+        tx.incr("total")
+        await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> None:
+        await step.run_mutation(add)
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        async with manager.worker():
+            await first.kill()
+            await handle.result()
+            assert await (await manager.store()).space.send("total", "GET", "total") == b"1"
+
+
+async def test_a_step_that_kills_its_worker_three_times_fails_as_worker_died(manager: WorkflowManager) -> None:
+    stage = Stage(3)
+
+    @manager.action(name="poison", retry=True)
+    async def poison() -> None:
+        await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        try:
+            await step.run_action(poison)
+        except StepFailed as error:
+            return type(error).__name__
+        return ""
+
+    handle = await manager.start(flow)
+    for _ in range(3):
+        async with manager.worker() as victim:
+            await stage.hanging.wait()
+            stage.hanging.clear()
+            await victim.kill()
+    async with manager.worker():
+        assert await handle.result() == "WorkerDied"
+    assert stage.runs == 3
+
+
+async def test_a_step_that_killed_two_workers_runs_alone(manager: WorkflowManager) -> None:
+    stage, beside, gate = Stage(2), list[int](), asyncio.Event()
+    inside: set[str] = set()
+
+    async def alone(name: str) -> None:
+        beside.append(len(inside))
+        inside.add(name)
+        await asyncio.sleep(0)
+        await gate.wait()
+        inside.discard(name)
+
+    @manager.action(name="suspect", retry=True)
+    async def suspect(name: str) -> None:
+        await stage.run()
+        await alone(name)
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step, name: str) -> None:
+        await step.run_action(suspect, name)
+
+    first = await manager.start(flow, "a")
+    for _ in range(2):
+        async with manager.worker() as victim:
+            await stage.hanging.wait()
+            stage.hanging.clear()
+            await victim.kill()
+    others = await manager.start_many(flow.bind(name) for name in "bcd")
+    async with manager.worker():
+        await seen(first, running("suspect"))
+        gate.set()
+        await first.result()
+        for other in others:
+            await other.result()
+    assert stage.runs == 6
+
+
+async def test_a_worker_that_is_stopped_hands_its_running_steps_over_at_once(manager: WorkflowManager) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="work", retry=True)
+    async def work() -> int:
+        return await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(work)
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        async with manager.worker():
+            await first.stop(grace_s=0)
+            async with asyncio.timeout(0.4):  # less than any worker's timeout
+                assert await handle.result() == 2
+
+
+async def test_a_worker_that_is_stopped_lets_steps_finish_within_the_grace_time(manager: WorkflowManager) -> None:
+    go, began = asyncio.Event(), asyncio.Event()
+
+    @manager.action(name="work")
+    async def work(i: int) -> int:
+        began.set()
+        await go.wait()
+        return i
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(work, 1) + await step.run_action(work, 2)
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await began.wait()
+        stopping = asyncio.create_task(first.stop(grace_s=10))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not stopping.done()
+        go.set()
+        await stopping
+        one, two = await handle.steps()
+        assert (one.state, two.state) == ("completed", "queued"), "it takes nothing new while it drains"
+        async with manager.worker():
+            assert await handle.result() == 3
+
+
+async def test_an_at_most_once_action_that_a_stopping_worker_breaks_off_has_an_unknown_outcome(
+    manager: WorkflowManager,
+) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="charge")
+    async def charge() -> None:
+        await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        try:
+            await step.run_action(charge)
+        except OutcomeUnknown as error:
+            return error.error_type
+        return ""
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        await first.stop(grace_s=0)
+        async with manager.worker():
+            assert await handle.result() == "WorkerStopped"
+    assert stage.runs == 1
+
+
+async def test_a_stopped_worker_leaves_nothing_behind(manager: WorkflowManager) -> None:
+    async with manager.worker() as worker:
+        await worker.stop()
+        store = await manager.store()
+        assert await store.custody.living() == []
+        for tag in store.space.keys.tags:
+            assert await store.custody.holders(tag) == set()
+    before = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    names = {task.get_name() for task in before}
+    assert not names & {"runner", "dispatcher", "timekeeper", "courier", "auditor", "reaper", "pruner", "turn"}
+
+
+async def test_a_worker_whose_stopping_is_cancelled_still_ends(manager: WorkflowManager) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="work", retry=True)
+    async def work() -> int:
+        return await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(work)
+
+    async def serve() -> None:
+        async with manager.worker(grace=60):
+            await stage.hanging.wait()
+
+    handle = await manager.start(flow)
+    serving = asyncio.create_task(serve())
+    await stage.hanging.wait()
+    await asyncio.sleep(0)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    async with manager.worker():
+        assert await handle.result() == 2
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a worker does not know come back sooner than it would."""
+    monkeypatch.setattr("actors.servers.turner.POSTPONE_MS", (20,))
+    monkeypatch.setattr("actors.servers.runner.DECLINE_MS", 20)
+
+
+async def test_a_workflow_that_a_worker_does_not_know_is_left_to_one_that_does(
+    managers: Managers, impatient: None
+) -> None:
+    old, new = managers(), managers()
+
+    @new.action(name="act")
+    async def act() -> str:
+        return "done"
+
+    @new.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        return await step.run_action(act)
+
+    async with old.worker():
+        handle = await new.start(flow)
+        async with new.worker():
+            assert await handle.result() == "done"
+
+
+async def test_a_step_that_a_worker_does_not_know_is_left_to_one_that_does(managers: Managers, impatient: None) -> None:
+    old, new = managers(), managers()
+
+    @new.action(name="act")
+    async def act() -> str:
+        return "done"
+
+    async def code(step: Step) -> str:
+        await step.sleep(0.01)
+        return await step.run_action(act)
+
+    flow = old.workflow(name="flow")(code)
+    new.workflow(name="flow")(code)
+
+    async with old.worker():
+        handle = await old.start(flow)
+        await seen(handle, lambda snapshot: any(view.name == "act" for view in snapshot.steps))
+        async with new.worker():
+            assert await handle.result() == "done"
+
+
+async def test_two_workers_share_many_workflows_over_twelve_partitions(managers: Managers) -> None:
+    manager = managers(partitions=12)
+    workers: dict[str, int] = {}
+
+    @manager.action(name="add")
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step, x: int) -> int:
+        total = 0
+        for i in range(3):
+            total += sum(await asyncio.gather(*(step.run_action(add, x, i) for _ in range(2))))
+        return total
+
+    async with manager.worker(concurrency=10), manager.worker(concurrency=10):
+        handles = await manager.start_many(flow.bind(i) for i in range(60))
+        assert [await handle.result() for handle in handles] == [6 * i + 6 for i in range(60)]
+        for handle in handles:
+            for view in await handle.steps():
+                workers[view.worker] = workers.get(view.worker, 0) + 1
+    assert len(workers) == 2
+
+
+async def test_a_worker_that_was_declared_dead_goes_on_under_a_new_name(manager: WorkflowManager) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="work", retry=True)
+    async def work() -> int:
+        return await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(work)
+
+    async with manager.worker() as worker:
+        before = worker.incarnation
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        store = await manager.store()
+        assert await store.custody.fence(before, "")
+        while worker.incarnation == before:
+            await asyncio.sleep(0.01)
+        assert await store.custody.take_all(before, convict_at=3, unknown=b"", died=b"") == 1
+        assert await handle.result() == 2
+        assert [beat.worker for beat in await store.custody.living()] == [worker.incarnation]
+
+
+async def test_steps_of_a_busy_worker_wait_in_the_queue_until_it_has_room(manager: WorkflowManager) -> None:
+    go, most, now = asyncio.Event(), [0], [0]
+
+    @manager.action(name="work")
+    async def work() -> None:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        await go.wait()
+        now[0] -= 1
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> None:
+        await asyncio.gather(*(step.run_action(work) for _ in range(7)))
+
+    async with manager.worker(concurrency=3) as worker:
+        handles = await manager.start_many(flow.bind() for _ in range(3))
+        await seen(handles[0], in_state("work", "queued"))
+        assert worker.host.hands.free == 0 or now[0] < 3
+        go.set()
+        for handle in handles:
+            await handle.result()
+        assert _all_free(worker)
+    assert most[0] == 3
+
+
+def _all_free(worker: Worker) -> bool:
+    return worker.host.hands.free == 3
+
+
+async def test_a_turn_that_takes_down_three_workers_stops_the_workflow(managers: Managers) -> None:
+    manager, mended = managers(), managers()
+    reached = asyncio.Event()
+    victims: list[Worker] = []
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        reached.set()  # in truth its process would die here
+        return "never"
+
+    @mended.workflow(name="flow")
+    async def mended_flow(step: Step) -> str:
+        return "mended"
+
+    handle = await manager.start(flow.with_options(id="x"))
+    store = await manager.store()
+    (tag,) = store.space.keys.tags
+    for consumer in ("one", "two"):  # two workers took its ready entry, and died of it
+        await store.custody.found([(f"{tag}:ready", "dispatchers")])
+        words = ("XREADGROUP", "GROUP", "dispatchers", consumer, "COUNT", 1, "STREAMS", f"{tag}:ready", ">")
+        if consumer == "one":
+            assert await store.space.send(tag, *words)
+        else:
+            assert await store.custody.claim(f"{tag}:ready", "dispatchers", dead="one", me=consumer)
+    async with manager.worker() as third:
+        victims.append(third)
+        # The third take-over is the one that condemns: nobody turns it again.
+        await store.custody.claim(f"{tag}:ready", "dispatchers", dead="two", me=third.incarnation)
+        third.host.auditor.soon()
+        snapshot = await seen(handle, lambda snapshot: snapshot.status.type == "stopped")
+        assert "several workers" in snapshot.status.error.message  # type: ignore[union-attr]  # pyright: ignore
+        assert not reached.is_set()
+    async with mended.worker():
+        assert await handle.result() == "mended"
+
+
+async def test_a_manager_can_be_used_again_on_another_event_loop(managers: Managers) -> None:
+    manager = managers()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return 1
+
+    def elsewhere() -> int:
+        async def run() -> int:
+            async with manager, manager.worker():
+                return await (await manager.start(flow)).result()
+
+        return asyncio.run(run())
+
+    assert await asyncio.to_thread(elsewhere) == 1
+    async with manager.worker():
+        assert await (await manager.start(flow)).result() == 1
+
+
+async def test_a_worker_that_cannot_start_leaves_nothing_running(managers: Managers) -> None:
+    manager = managers("redis://127.0.0.1:1/0")
+    with pytest.raises(Exception, match="No Redis server answers"):
+        async with manager.worker():
+            pass

@@ -1,0 +1,72 @@
+"""The guide's program: its Python blocks, one after another, in one module; then what the guide says comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kernel.memory import drop_memory_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.definitions import Workflow
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
+URL = "memory://guide"
+
+
+@pytest.fixture
+def guide() -> Iterator[ModuleType]:
+    """Yield the guide's program as a module, its manager on a server that holds nothing yet."""
+    text = GUIDE.read_text(encoding="utf-8")
+    module = ModuleType("guide")
+    sys.modules["guide"] = module
+    for found in re.finditer(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+        lines_before = text[: found.start(1)].count("\n")
+        exec(compile("\n" * lines_before + found[1], str(GUIDE), "exec"), module.__dict__)
+    module.__dict__["manager"].url = URL
+    yield module
+    del sys.modules["guide"]
+    drop_memory_server(URL)
+
+
+async def result(guide: ModuleType, workflow: Workflow[..., object], *arguments: object) -> object:
+    async with guide.manager, guide.manager.worker():
+        handle = await guide.manager.start(workflow, *arguments)
+        return await handle.result(timeout=20)
+
+
+def test_its_test_passes(guide: ModuleType) -> None:
+    asyncio.run(guide.test_checkout())
+    drop_memory_server("memory://test_checkout")
+
+
+def test_starting_and_watching_do_what_it_says(guide: ModuleType) -> None:
+    async def watched() -> list[str]:
+        async with guide.manager, guide.manager.worker():
+            found: list[str] = await guide.start_and_watch()
+            return found
+
+    paid, *ids = asyncio.run(watched())
+    assert (paid, ids) == ("paid 0 (True)", ["order-10", "order-7", "order-8", "order-9"])
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "expected"),
+    [
+        ("forgiving", "o-1", "o-1"),
+        ("forgiving", "", "NonRetryable after 1"),
+        ("impatient", "c-1", "thanks, c-1"),
+        ("first_wins", "c-1", "answered"),
+        ("careful", 7, "sent 7"),
+    ],
+)
+def test_its_workflows_end_as_it_says(guide: ModuleType, name: str, argument: object, expected: str) -> None:
+    assert asyncio.run(result(guide, getattr(guide, name), argument)) == expected

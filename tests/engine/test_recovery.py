@@ -1,0 +1,106 @@
+"""Worker processes that are killed in the middle of steps, and steps that take longer than any timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+import pytest
+
+from tests.engine.app import App, Mark, make, read_trace
+from tests.engine.process import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.server
+
+ROOT = Path(__file__).parents[2]
+SLACK_S = 2.0
+"""What recovery may take beyond the heartbeat's timeout."""
+
+
+class Team(NamedTuple):
+    """An application of which some worker processes run."""
+
+    app: App
+    workers: list[subprocess.Popen[bytes]]
+    trace: Path
+
+    def marks(self, what: str) -> list[Mark]:
+        return [mark for mark in read_trace(self.trace) if mark.what == what]
+
+
+@contextlib.asynccontextmanager
+async def team(url: str, folder: Path, *, workers: int, worker_timeout: float) -> AsyncIterator[Team]:
+    """Start worker processes; kill them at the end."""
+    namespace, trace = uuid4().hex, folder / "trace"
+    app = make(url, namespace=namespace, worker_timeout=worker_timeout, trace=trace)
+    command = [sys.executable, "-m", "tests.engine.app", url, namespace, str(worker_timeout), str(trace)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) for _ in range(workers)
+    ]
+    try:
+        async with app.manager:
+            custody = (await app.manager.store()).custody
+
+            async def all_there() -> bool:
+                return len(await custody.living()) == workers
+
+            await until(all_there)
+            yield Team(app, processes, trace)
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
+
+
+@pytest.mark.parametrize("worker_timeout", [1.0, pytest.param(5.0, marks=pytest.mark.slow)])
+async def test_what_a_killed_worker_held_goes_on_soon(server_url: str, tmp_path: Path, worker_timeout: float) -> None:
+    async with team(server_url, tmp_path, workers=2, worker_timeout=worker_timeout) as crew:
+        handles = await crew.app.manager.start_many([crew.app.nap.bind(0.7) for _ in range(16)])
+        victim = crew.workers[0]
+
+        async def busy() -> bool:
+            return sum(mark.pid == victim.pid for mark in crew.marks("begun")) >= 4
+
+        await until(busy)
+        os.kill(victim.pid, signal.SIGKILL)
+        killed_at = time.time()
+        results = await asyncio.gather(*(handle.result(timeout=worker_timeout + 10) for handle in handles))
+        assert results == ["rested"] * len(handles)
+        ended = {mark.workflow_id for mark in crew.marks("ended") if mark.pid == victim.pid}
+        begun = {mark.workflow_id for mark in crew.marks("begun") if mark.pid == victim.pid}
+        lost = begun - ended
+        assert lost, "the kill came too late to interrupt anything"
+        again = {mark.workflow_id: mark.at_s for mark in crew.marks("begun") if mark.pid != victim.pid}
+        late = max(again[workflow_id] for workflow_id in lost) - killed_at
+        assert late < worker_timeout + SLACK_S
+        # Nobody else's work was run again.
+        assert len(crew.marks("begun")) == len(handles) + len(lost)
+
+
+async def test_a_step_longer_than_every_timeout_runs_once_on_a_live_worker(server_url: str, tmp_path: Path) -> None:
+    async with team(server_url, tmp_path, workers=2, worker_timeout=0.5) as crew:
+        manager = crew.app.manager
+        # The worker's timeout, the audit's 2 s, a reply's 5 s and a blocking read's 5 s pass meanwhile; so does the
+        # worker's loop, which stands still for 6 s.
+        handles = [
+            await manager.start(crew.app.nap, 7.0),
+            await manager.start(crew.app.thread, 7.0),
+            await manager.start(crew.app.block, 6.0),
+        ]
+        results = await asyncio.gather(*(handle.result(timeout=20) for handle in handles))
+        assert results == ["rested"] * 3
+        assert sorted(mark.workflow_id for mark in crew.marks("begun")) == sorted(handle.id for handle in handles)
+        assert len(crew.marks("ended")) == 3
