@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from random import Random
 
     from actors.definitions import Action
 
@@ -14,8 +15,31 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class ActiveSurroundings(Protocol):
+    """What the guards of workflow code need to know of the instance whose code is running."""
+
+    @property
+    def now_ms(self) -> int:
+        """Recorded time of the latest event, ms since the epoch."""
+        ...
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing may be logged now."""
+        ...
+
+    def stream(self, purpose: str) -> Random:
+        """Return the instance's random numbers for one purpose."""
+        ...
+
+
 class ActiveStep(Protocol):
-    """What a direct call needs of the workflow's ``Step``."""
+    """What a direct call, and the guards of workflow code, need of the workflow's ``Step``."""
+
+    @property
+    def surroundings(self) -> ActiveSurroundings:
+        """The instance's time, random numbers and whether it is silent."""
+        ...
 
     def run_action(self, action: Action[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
         """Ask for the action as a durable step."""

@@ -12,7 +12,7 @@ from actors.options import time_ms
 from actors.views import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from kernel import Store
 
@@ -89,7 +89,7 @@ class _Query:
 
 
 async def list_instances(
-    store: Store,
+    connect: Callable[[], Awaitable[Store]],
     *,
     workflow: str | None,
     status: StatusName | None,
@@ -99,9 +99,11 @@ async def list_instances(
     limit: int,
     cursor: str | None,
 ) -> Page:
-    """Return a page; the arguments are those of ``WorkflowManager.list``."""
+    """Return a page; the arguments are those of ``WorkflowManager.list``, which are checked before ``connect``."""
     query = _query(started_after=started_after, started_before=started_before, order=order, limit=limit, cursor=cursor)
-    indexes = await _indexes(store, workflow, status)
+    statuses = _statuses(status)
+    store = await connect()
+    indexes = await _indexes(store, workflow, statuses)
     found = {place for places in await asyncio.gather(*(_read(store, i, query) for i in indexes)) for place in places}
     places = sorted(found, reverse=query.newest_first)
     kept, more = places[:limit], len(places) > limit
@@ -142,11 +144,16 @@ def _read_cursor(cursor: str) -> _Place:
     return _Place(int(created), address)
 
 
-async def _indexes(store: Store, workflow: str | None, status: StatusName | None) -> Sequence[_Index]:
-    if status is not None and status not in _IN_STORE:
+def _statuses(status: StatusName | None) -> Sequence[str]:
+    if status is None:
+        return tuple(_OF_STORE)
+    if status not in _IN_STORE:
         raise InvalidOption(f"status={status!r}: give one of {', '.join(STATUS_NAMES)}, or None for all")
+    return _IN_STORE[status]
+
+
+async def _indexes(store: Store, workflow: str | None, statuses: Sequence[str]) -> Sequence[_Index]:
     names = {workflow} if workflow is not None else await store.instances.names()
-    statuses = _IN_STORE[status] if status is not None else tuple(_OF_STORE)
     return [_Index(tag, name, one) for tag in store.space.keys.tags for name in names for one in statuses]
 
 

@@ -251,7 +251,7 @@ class WorkflowManager(Registry):
         """
         name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
         return await list_instances(
-            await self.store(),
+            self.store,
             workflow=name,
             status=status,
             started_after=started_after,

@@ -39,7 +39,7 @@ from kernel.refusals import (
 )
 from kernel.store import Store
 from kernel.store import keys as keys
-from kernel.store.connect import connector, run_command
+from kernel.store.connect import connector, drop_memory, run_command
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
 from kernel.store.instances import Beginning, Created, read_created
@@ -57,9 +57,9 @@ from kernel.store.link import Lane, Words
 from kernel.store.outbox import Message, read_message
 from kernel.store.pulse import Pulse
 from kernel.store.reader import Entry, Reader
-from kernel.store.space import Space, draw_nonce
+from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
-from kernel.store.timers import Promoted, TimedOut
+from kernel.store.timers import Promoted, TimedOut, next_due
 from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Turned
 
 __all__ = [
@@ -126,10 +126,12 @@ __all__ = [
     "Words",
     "connector",
     "draw_nonce",
+    "drop_memory",
     "erase_namespace",
     "event_id",
     "event_number",
     "keys",
+    "next_due",
     "other_event",
     "outcome_event",
     "read_command",
@@ -137,6 +139,7 @@ __all__ = [
     "read_message",
     "read_outcome",
     "read_queued",
+    "repeatable_nonces",
     "run_command",
     "write_command",
 ]

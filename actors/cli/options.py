@@ -34,18 +34,20 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 def connected(said: argparse.Namespace, use: Callable[[WorkflowManager], Awaitable[T]]) -> T:
-    """Open a manager without code as the options say, use it, and close it."""
+    """Use a manager without code, connected as the options say, and close it."""
     manager = WorkflowManager(said.url, namespace=said.namespace)
     refuse_memory(manager)
     return run(manager, lambda: use(manager))
 
 
 def run(manager: WorkflowManager, use: Callable[[], Awaitable[T]]) -> T:
-    """Run something with an open manager, in an event loop of its own."""
+    """Run something that uses the manager, which connects then, in an event loop of its own."""
 
     async def inside() -> T:
-        async with manager:
+        try:
             return await use()
+        finally:
+            await manager.close()
 
     return asyncio.run(inside())
 

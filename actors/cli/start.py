@@ -99,14 +99,14 @@ def _what(path: str, words: list[str]) -> tuple[WorkflowManager, Workflow[..., A
 def read_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """Return positional and keyword arguments: a JSON array, or an object. Raises CommandError."""
     try:
-        value: Any = json.loads(text)
+        value = cast("dict[str, Any] | list[Any] | str | float | None", json.loads(text))
     except ValueError as error:
         raise CommandError(
             f"the arguments {text!r} are not JSON ({error}): give an object in quotes, "
             """such as '{"cart_id": "c-1"}', or an array"""
         ) from None
     if isinstance(value, dict):
-        return [], cast("dict[str, Any]", value)
+        return [], value
     if isinstance(value, list):
-        return cast("list[Any]", value), {}
+        return value, {}
     raise CommandError(f"the arguments {text!r} are neither a JSON object nor an array: write [{text}]")

@@ -30,16 +30,22 @@ def count_files(paths: Iterable[Path]) -> dict[str, int]:
     """Return the totals over files, read here and now."""
     totals: Counter[str] = Counter()
     for path in paths:
-        text = path.read_bytes().decode()
-        words = len(text.split())
         totals["documents"] += 1
         totals["bytes"] += path.stat().st_size
-        totals["words"] += words
-        totals["headings"] += sum(map(_is_heading, text.split("\n")))
-        totals["links"] += text.count("](")
-        # 200 words a minute, begun seconds count.
-        totals["reading_s"] += (words * 3 + 9) // 10
+        totals.update(count_text(path.read_bytes().decode()))
     return dict(totals)
+
+
+def count_text(text: str) -> dict[str, int]:
+    """Return the figures of one text."""
+    words = len(text.split())
+    return {
+        "words": words,
+        "headings": sum(map(_is_heading, text.split("\n"))),
+        "links": text.count("]("),
+        # 200 words a minute, begun seconds count.
+        "reading_s": (words * 3 + 9) // 10,
+    }
 
 
 def compare(totals: Mapping[str, int], files: Mapping[str, int]) -> list[Comparison]:

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import os
 import random
-import re
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from actors import NonRetryable, RetryPolicy, Step, Transaction, WorkflowManager
+from actors.demo.figures import Structure, reading_s, structure_of, words_in
 from actors.demo.settings import NAMESPACE, PACE, SLEEP_S, WORKER_TIMEOUT_S
 
 manager: Final = WorkflowManager(
@@ -31,7 +31,6 @@ manager: Final = WorkflowManager(
 PACE_S: Final = float(os.environ.get(PACE, "0.5"))
 FAILURES: Final = 0.35
 """How often the search index does not answer."""
-WORDS_A_MINUTE: Final = 200
 
 FIGURES: Final = ("documents", "bytes", "words", "headings", "links", "reading_s")
 """What is counted, over all documents."""
@@ -45,14 +44,6 @@ class Document:
     size: int
     """Bytes."""
     digest: str
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What Markdown there is."""
-
-    headings: int
-    links: int
 
 
 @dataclass(frozen=True)
@@ -78,23 +69,20 @@ async def read_document(path: str) -> Document:
 @manager.action
 async def count_words(document: Document) -> int:
     """Count what is not white space."""
-    text = await _text(document)
-    return sum(1 for _ in re.finditer(r"\S+", text))
+    return words_in(await _text(document))
 
 
 @manager.action
 async def find_structure(document: Document) -> Structure:
     """Count headings and links."""
-    text = await _text(document)
-    return Structure(len(re.findall(r"^#{1,6} ", text, re.MULTILINE)), len(re.findall(r"\]\(", text)))
+    return structure_of(await _text(document))
 
 
 @manager.action
 def estimate_reading_time(document: Document) -> int:
     """Return the seconds that reading it takes. A plain function: it runs in a thread."""
     time.sleep(_length_s())
-    words = len(re.findall(r"\S+", _read(document)))
-    return -(-words * 60 // WORDS_A_MINUTE)
+    return reading_s(_read(document))
 
 
 @manager.action(retry=RetryPolicy(max_attempts=25, initial_backoff=0.1, base=1.5, max_backoff=0.5))
@@ -131,14 +119,14 @@ async def read_counted(tx: Transaction) -> dict[str, int]:
 async def analyse_document(step: Step, path: str) -> Summary:
     """Read, analyse in three ways at once, tell a service, sleep, count, summarise."""
     document = await step.run_action(read_document, path)
-    words, structure, reading_s = await asyncio.gather(
+    words, structure, seconds = await asyncio.gather(
         step.run_action(count_words, document),
         step.run_action(find_structure, document),
         step.run_action(estimate_reading_time, document),
     )
     await step.run_action(add_to_search_index, document)
     await step.sleep(SLEEP_S)
-    summary = Summary(path, document.size, words, structure.headings, structure.links, reading_s)
+    summary = Summary(path, document.size, words, structure.headings, structure.links, seconds)
     await step.run_mutation(add_to_totals, summary)
     return summary
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 TURNS_BESIDE_STEPS: Final = 8
 """Turns that may be under way though every slot is taken: they need no slot, and what they decide may be a timer."""
-CONDEMN_AT: Final = 3
-"""A ready entry that came back so often from dead workers is not turned again: the actor is stopped."""
 
 
 class Dispatcher(Server):
@@ -67,7 +65,8 @@ class Dispatcher(Server):
         host = self._host
         address, ready = entry.fields[1].decode(), entry.id.decode()
         try:
-            if entry.deliveries >= CONDEMN_AT:
+            if entry.deliveries >= host.deaths_max:
+                # It came back so often from dead workers that it is not turned again: the actor is stopped.
                 await host.turner.condemn(address, ready)
             else:
                 await host.turner.take(address, ready)

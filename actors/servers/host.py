@@ -14,6 +14,7 @@ from kernel import Begun, KernelError, Refused, ServerUnreachable, Store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
+    from actors.determinism import Watch
     from actors.registry import Registry
     from actors.servers.auditor import Auditor
     from actors.servers.courier import Courier
@@ -38,6 +39,7 @@ class Host:
     auditor: Auditor
     turner: Turner
     delivery: Delivery
+    watch: Watch
 
     def __init__(self, *, store: Store, registry: Registry, settings: WorkerSettings, incarnation: str) -> None:
         """``incarnation``: a name that no other worker, and no earlier life of this one, has."""
@@ -48,6 +50,8 @@ class Host:
         self.queues: Final = f",{','.join(settings.queues)},"
         self.worker_timeout_s: Final = settings.worker_timeout_s
         self.journal_bytes_max: Final = settings.journal_bytes_max
+        self.deaths_max: Final = settings.deaths_max
+        self.jitter_seed: Final = settings.jitter_seed
         self.patience_ms: Final = PATIENCE_MS
         self.hands: Final = Hands(settings.concurrency)
         self.cache: Final = Cache(instances_max=settings.cache_instances, bytes_max=settings.cache_bytes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
 
 class Lines:
@@ -22,7 +22,7 @@ class Lines:
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def stand(self, keys: Iterable[bytes]) -> AsyncIterator[None]:
+    async def stand(self, keys: Iterable[bytes]) -> AsyncGenerator[None, None]:
         """Wait until nobody else of this worker has any of the keys; then have them while the block runs."""
         # In one order everywhere, so that two never wait for each other.
         locks = [self._locks.setdefault(key, asyncio.Lock()) for key in sorted(keys)]

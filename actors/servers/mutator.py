@@ -70,7 +70,7 @@ class Mutator:
         for _ in range(CONFLICTS_MAX):
             try:
                 async with self._lines.stand(touched), store.exclusives.one(tag) as exclusive:
-                    return await self._attempt(exclusive, definition, begun, args, kwargs, touched)
+                    return await self._attempt(exclusive, definition, begun, args, kwargs, touched=touched)
             except Conflict:
                 continue
             except ConnectionLost:
@@ -88,6 +88,7 @@ class Mutator:
         begun: Begun,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        *,
         touched: set[bytes],
     ) -> bytes | None:
         """Run it once; ``touched`` gets the keys that another run would have to wait for."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CONVICT_AT: Final = 3
-"""A command during which so many workers died is failed and set aside."""
 LOOKS_A_TIMEOUT: Final = 10
 LEFTOVERS_S: Final = 30.0
 """How often consumers and holders that nobody knows are looked for."""
@@ -27,13 +25,17 @@ _UNKNOWN: Final = Failure(
     message="its worker died while it ran, and it may run at most once: find out whether it happened before doing it "
     "again",
 ).encode()
-_DIED: Final = Failure(
-    kind="WorkerDied",
-    error_type="WorkerDied",
-    message=f"{CONVICT_AT} workers died while running it: look for what kills the process (memory, os._exit, a native "
-    "library), mend it, then restart the workflow from this step",
-    attempts=CONVICT_AT,
-).encode()
+
+
+def _died(deaths: int) -> bytes:
+    failure = Failure(
+        kind="WorkerDied",
+        error_type="WorkerDied",
+        message=f"{deaths} workers died while running it: look for what kills the process (memory, os._exit, a native "
+        "library), mend it, then restart the workflow from this step",
+        attempts=deaths,
+    )
+    return failure.encode()
 
 
 class Reaper(Server):
@@ -89,7 +91,9 @@ class Reaper(Server):
     async def take_over(self, dead: str) -> None:
         """Take commands, entries and messages out of a fenced worker's hands."""
         host, custody = self._host, self._host.store.custody
-        taken = await custody.take_all(dead, convict_at=CONVICT_AT, unknown=_UNKNOWN, died=_DIED)
+        taken = await custody.take_all(
+            dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max)
+        )
         for stream, group in host.streams():
             while await custody.claim(stream, group, dead=dead, me=host.incarnation):
                 pass

@@ -53,7 +53,7 @@ class Runner(Server):
         self._host = host
         self._execution = Execution(host)
         self._context = contextvars.copy_context()
-        self._random = Random()  # noqa: S311 - jitter only
+        self._random = Random(host.jitter_seed)  # noqa: S311 - jitter only
 
     async def run(self) -> None:
         """Read and run until cancelled."""

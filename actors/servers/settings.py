@@ -30,6 +30,10 @@ class WorkerSettings:
     """Bytes of journal that those may stand for."""
     journal_bytes_max: int = 2**24
     """A workflow whose journal grows beyond fails."""
+    deaths_max: int = 3
+    """A command, or a turn, during which so many workers died is set aside."""
+    jitter_seed: int | None = None
+    """Of the random part of retries' delays; None: another one each time."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -15,7 +15,7 @@ from actors.definitions import DEFAULT_VERSION
 from actors.errors import Failure, NondeterminismError, UnknownDefinition
 from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
-from actors.workflow import Instance
+from actors.workflow import Instance, TurnTooLong
 from kernel import (
     CHUNK,
     NOT_EAGER,
@@ -107,7 +107,7 @@ class Turner:
                     if entry != record.ready:
                         await self._settle(address, entry, "")
                     return
-                except NondeterminismError as error:
+                except (NondeterminismError, TurnTooLong) as error:
                     await self._stop(address, record, error)
                     continue
                 if replica.instance.fed == record.consumed:
@@ -140,9 +140,10 @@ class Turner:
         if ready:
             await self._host.store.turns.postpone(address, ready, delay_ms=delay_ms)
 
-    async def _stop(self, address: str, record: Record, error: NondeterminismError) -> None:
+    async def _stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
         self._drop(self._host.cache.get(address))
-        log.error("workflow stopped: its code does not fit its journal", workflow_id=address, error=str(error))
+        why = "its turn blocked the worker" if isinstance(error, TurnTooLong) else "its code does not fit its journal"
+        log.error(f"workflow stopped: {why}", workflow_id=address, error=str(error))
         workflow = self._workflow(record)
         reason = Failure.from_exception(error, kind="WorkflowFailed").encode()
         await self._host.store.turns.stop(
@@ -152,6 +153,12 @@ class Turner:
             reason=reason,
             fingerprint=workflow.fingerprint,
         )
+
+    async def _stop_broken_off(self, address: str, generation: str, error: TurnTooLong) -> None:
+        """Stop an actor whose turn blocked this worker, unless it has begun anew or ended meanwhile."""
+        record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
+        if record.generation == generation and record.status in TURNING:
+            await self._stop(address, record, error)
 
     async def condemn(self, address: str, entry: str) -> None:
         """Stop an actor whose turns have killed workers."""
@@ -225,7 +232,7 @@ class Turner:
         replica.busy = True
         keep = False
         try:
-            instance.feed(event)
+            host.watch.feed(instance, event)
             plan = make_plan(replica, self._host)
             if len(plan.commands) > CHUNK:
                 host.hands.unreserve(plan.eager.slots)
@@ -256,6 +263,9 @@ class Turner:
                 replica.head = event.id
             if not isinstance(reply, Appended):
                 self._committed(replica, plan, reply.turned, reached=event.id)
+        except TurnTooLong as error:
+            await self._complete(held, event)
+            await self._stop_broken_off(replica.address, replica.generation, error)
         finally:
             replica.busy = False
             if not keep or instance.end is not None or host.cache.get(replica.address) is not replica:
@@ -266,13 +276,7 @@ class Turner:
 
     async def _complete_then_commit(self, replica: Replica, held: Held, event: Event) -> bool:
         """A decision too large for ``advance``: record the outcome, then commit in chunks."""
-        appended = await self._host.store.steps.complete(
-            held,
-            nonce=int(event.id.partition("-")[2]),
-            at_ms=event.at_ms,
-            status=event.status,
-            payload=event.payload,
-        )
+        appended = await self._complete(held, event)
         if appended.event != event.id:
             return False
         replica.head = event.id
@@ -281,6 +285,16 @@ class Turner:
         except Refused:
             return False
         return True
+
+    async def _complete(self, held: Held, event: Event) -> Appended:
+        """Record the outcome in ``event`` and nothing else."""
+        return await self._host.store.steps.complete(
+            held,
+            nonce=int(event.id.partition("-")[2]),
+            at_ms=event.at_ms,
+            status=event.status,
+            payload=event.payload,
+        )
 
     def _nudge(self, replica: Replica | None) -> None:
         """Begin a turn on what this worker itself has recorded, unless one is under way."""
@@ -308,6 +322,9 @@ class Turner:
             # Somebody else was quicker; the ready entry's holder finds out.
             replica.inbox.clear()
             replica.head = replica.instance.fed
+        except TurnTooLong as error:
+            self._drop(replica)
+            await self._stop_broken_off(replica.address, replica.generation, error)
         except BaseException:
             # It ended, or nobody knows how the commit went: the next turn reads the journal.
             self._drop(replica)
@@ -319,7 +336,7 @@ class Turner:
     def _feed_inbox(self, replica: Replica) -> None:
         events, replica.inbox = replica.inbox, []
         for event in events:
-            replica.instance.feed(event)
+            self._host.watch.feed(replica.instance, event)
 
     # ------------------------------------------------------------------------------------ what both have in common
 
@@ -344,7 +361,7 @@ class Turner:
         if replica is not None and replica.generation == record.generation and fetched.events is not None:
             for event in fetched.events:
                 if event.number > event_number(replica.instance.fed):
-                    replica.instance.feed(event)
+                    self._host.watch.feed(replica.instance, event)
             if len(replica.instance.commands) >= record.commands:
                 self._caught_up(replica, record)
                 return replica
@@ -370,7 +387,7 @@ class Turner:
             for event in events:
                 if event.number > consumed and instance.replaying:
                     self._replayed(replica)
-                instance.feed(event)
+                self._host.watch.feed(instance, event)
             if instance.replaying:
                 self._replayed(replica)
         except BaseException:

@@ -8,10 +8,11 @@ import os
 import platform
 import socket
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from actors.determinism import Installation, install
 from actors.servers.auditor import Auditor
 from actors.servers.courier import Courier
 from actors.servers.delivery import Delivery
@@ -34,6 +35,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+class Beating(Protocol):
+    """What a worker needs of its heartbeat."""
+
+    def start(self) -> None:
+        """Begin to beat."""
+        ...
+
+    def stop(self) -> None:
+        """Stop beating, without waiting."""
+        ...
+
+
 class Worker:
     """Runs steps and turns for one namespace. ``start`` and ``stop`` once each."""
 
@@ -43,7 +56,8 @@ class Worker:
         self._registry = registry
         self._settings = settings
         self._host: Host | None = None
-        self._pulse: Pulse | None = None
+        self._pulse: Beating | None = None
+        self._guards: Installation | None = None
         self._servers: list[Server] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reborn: asyncio.Task[None] | None = None
@@ -82,15 +96,20 @@ class Worker:
         # Registered before the first read: whoever holds something and is not registered is taken for dead.
         await self._store.custody.register(incarnation, self._about())
         await self._store.custody.found(host.streams())
-        self._pulse = Pulse(
-            self._store.space, worker=incarnation, timeout_s=self._settings.worker_timeout_s, fenced=self._on_fenced
-        )
+        self._pulse = self._make_pulse(incarnation)
         self._pulse.start()
         for link in self._store.space.links:
             link.on_restored.append(host.auditor.soon)
+        self._guards = install()
+        host.watch = self._guards.watch
         for server in self._servers:
             server.start()
         log.info("worker started", worker=incarnation, queues=list(self._settings.queues))
+
+    def _make_pulse(self, incarnation: str) -> Beating:
+        return Pulse(
+            self._store.space, worker=incarnation, timeout_s=self._settings.worker_timeout_s, fenced=self._on_fenced
+        )
 
     async def stop(self, *, grace_s: float | None = None) -> None:
         """Drain: take nothing new, let steps finish within the grace time, hand the rest to others at once.
@@ -141,6 +160,8 @@ class Worker:
         for link in self._store.space.links:
             if host.auditor.soon in link.on_restored:
                 link.on_restored.remove(host.auditor.soon)
+        if self._guards is not None:
+            self._guards.close()
 
     async def _leave(self, servers: list[Server]) -> None:
         """Stop the rest, give back what is held and what was read, and leave the living."""

@@ -6,7 +6,8 @@
     └── JournalMismatch      the code asks for something else than its journal holds: the host stops the instance
     Misuse (actors.errors)
     ├── Deadlocked           the workflow awaits what nothing can bring: it ends as failed
-    └── TurnTooLong          one event set off more callbacks than the limit: it ends as failed
+    └── TurnTooLong          one event set off more callbacks than the limit: it ends as failed; raised by the host
+                             for one that took too long: the host stops the instance
 """
 
 from __future__ import annotations
@@ -39,4 +40,12 @@ class Deadlocked(Misuse):
 
 
 class TurnTooLong(Misuse):
-    """One event set off more callbacks than ``CALLBACKS_MAX``: a loop in the workflow's code that never waits."""
+    """One event set off more callbacks than ``CALLBACKS_MAX``, or took longer than its host allows.
+
+    There is a loop in the workflow's code that never waits, or a computation that belongs into an action.
+    """
+
+    def __init__(self, message: str, *, stack: str = "") -> None:
+        super().__init__(message)
+        self.stack = stack
+        """Where the author's code was, as Python prints it; empty if it is not known."""

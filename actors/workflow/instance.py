@@ -60,7 +60,7 @@ class Instance:
         self._commands = Commands(workflow_id, recorded)
         # What asyncio calls abstract and is not written out there, `refuse_methods` puts in.
         self._loop = WorkflowLoop(self._commands)  # type: ignore[abstract]
-        self._surroundings = Surroundings()
+        self._surroundings = Surroundings(self._commands)
         self._step = self._loop.step = Step(self._loop, self._surroundings)
         self._main: WorkflowTask[None] | None = None
         self._cancel_requested = False

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from contextvars import Context, copy_context
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, TypeVarTuple, cast
 
 from actors.calls import active_step
 from actors.options import DURATION_MS_MAX
@@ -27,6 +27,7 @@ from kernel import Command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from contextlib import AbstractContextManager
 
     from actors.workflow.commands import Commands
     from actors.workflow.step import Step
@@ -58,6 +59,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         "tasks",
     )
 
+    guard: ClassVar[Callable[[], AbstractContextManager[None]] | None] = None
+    """What surrounds every turn of every loop in this process; None: nothing. Set by tests and by strict replays."""
+
     def __init__(self, commands: Commands) -> None:
         self.commands = commands
         commands.abort = self.kill
@@ -86,7 +90,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(firstiter=None, finalizer=self._keep)
         self._running = True
         try:
-            self._drain()
+            if WorkflowLoop.guard is None:
+                self._drain()
+            else:
+                with WorkflowLoop.guard():
+                    self._drain()
         finally:
             self._running = False
             sys.set_asyncgen_hooks(*hooks)

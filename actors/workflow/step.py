@@ -44,16 +44,37 @@ _DEFAULTS: Final = tuple(InlineStepOptions.__annotations__)
 
 
 class Surroundings:
-    """What an instance's ``Step`` and its copies share: made when first asked for."""
+    """What an instance's ``Step`` and its copies share, and what the guards of workflow code ask; made when needed."""
 
-    __slots__ = ("generation", "log", "random", "uuids")
+    __slots__ = ("_commands", "_streams", "generation", "log")
 
-    def __init__(self) -> None:
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
         self.generation = ""
         """Id of the event that began the instance: seeds what is random."""
         self.log: FilteringBoundLogger | None = None
-        self.random: Random | None = None
-        self.uuids: Random | None = None
+        self._streams: dict[str, Random] | None = None
+
+    @property
+    def now_ms(self) -> int:
+        """Recorded time of the latest event, ms since the epoch."""
+        return self._commands.now_ms
+
+    @property
+    def silent(self) -> bool:
+        """Whether what is logged now was logged when the code ran the first time, or belongs to no run at all."""
+        return self._commands.replaying or self._commands.dead
+
+    def stream(self, purpose: str) -> Random:
+        """Return the random numbers for one purpose, the same on every replay. Purposes do not disturb one another."""
+        streams = self._streams
+        if streams is None:
+            streams = self._streams = {}
+        found = streams.get(purpose)
+        if found is None:
+            seed = f"{self._commands.workflow_id}|{self.generation}|{purpose}"
+            found = streams[purpose] = Random(seed)  # noqa: S311 - repeatable is what it is for
+        return found
 
 
 class Step:
@@ -209,20 +230,16 @@ class Step:
     @property
     def random(self) -> Random:
         """Random numbers that are the same on every replay."""
-        surroundings = self._surroundings
-        if surroundings.random is None:
-            surroundings.random = self._seeded("random")
-        return surroundings.random
+        return self._surroundings.stream("random")
 
     def uuid4(self) -> UUID:
         """Return a random UUID that is the same on every replay."""
-        surroundings = self._surroundings
-        if surroundings.uuids is None:
-            surroundings.uuids = self._seeded("uuid4")
-        return UUID(int=surroundings.uuids.getrandbits(128), version=4)
+        return UUID(int=self._surroundings.stream("uuid4").getrandbits(128), version=4)
 
-    def _seeded(self, purpose: str) -> Random:
-        return Random(f"{self._commands.workflow_id}|{self._surroundings.generation}|{purpose}")  # noqa: S311
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the guards of workflow code ask; not for authors."""
+        return self._surroundings
 
     @property
     def log(self) -> FilteringBoundLogger:

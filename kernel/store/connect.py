@@ -19,7 +19,8 @@ def connector(url: str) -> Connector:
     """Return the connector for a URL; nothing is connected yet.
 
     Raises:
-        InvalidUrl: the scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster, memory; or no address follows.
+        InvalidUrl: the scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster, memory; or no address
+            follows.
     """
     scheme = url.partition("://")[0]
     try:
@@ -39,6 +40,13 @@ def connector(url: str) -> Connector:
                 raise InvalidUrl(url, f"{scheme!r} is no scheme known here")
     except (ValueError, TypeError, RedisError) as error:
         raise InvalidUrl(url, str(error)) from error
+
+
+def drop_memory(url: str) -> None:
+    """Forget an in-memory server and what it holds; the next user of its name finds it empty."""
+    from kernel.memory import drop_memory_server  # noqa: PLC0415 - as above
+
+    drop_memory_server(url)
 
 
 async def run_command(url: str, command: str, *words: str) -> object:

@@ -97,28 +97,43 @@ class Hearing:
 
     async def _hear(self) -> None:
         while True:
-            pubsub = self._space.connector.client(self._space.keys.tags[0]).pubsub()
-            subscriber: asyncio.Task[None] | None = None
             try:
-                # A channel that nobody speaks on keeps the connection subscribed while listeners come and go.
-                await pubsub.subscribe(f"{self._space.keys.tags[0]}:silence")
-                subscriber = asyncio.get_running_loop().create_task(self._subscribe(pubsub))
-                while True:
-                    message: object = await pubsub.get_message(timeout=None)
-                    if message is not None:
-                        heard = cast("dict[str, Any]", message)
-                        said: bytes | None = heard["data"] if heard["type"] == "message" else None
-                        self._ring(heard["channel"].decode(), said)
+                await self._hear_once()
             except (*LOST, RedisError) as error:
                 log.debug("subscription lost, making it anew", error=str(error))
-                await asyncio.sleep(BACKOFF_S_MAX / 5)
-            finally:
-                if subscriber is not None:
-                    subscriber.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, *LOST, RedisError):
-                        await subscriber
-                with contextlib.suppress(*LOST, RedisError):
-                    await cast("Any", pubsub).aclose()
+            except Exception:
+                log.exception("a subscription failed and is made anew")
+            await asyncio.sleep(BACKOFF_S_MAX / 5)
+
+    async def _hear_once(self) -> None:
+        """Hear until the connection breaks."""
+        pubsub = self._space.connector.client(self._space.keys.tags[0]).pubsub()
+        loop, parts = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+        try:
+            # A channel that nobody speaks on keeps the connection subscribed while listeners come and go.
+            await pubsub.subscribe(f"{self._space.keys.tags[0]}:silence")
+            parts += [loop.create_task(self._subscribe(pubsub)), loop.create_task(self._read(pubsub))]
+            # Neither is of use without the other.
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for part in parts:
+                part.cancel()
+            ended = await asyncio.gather(*parts, return_exceptions=True)
+            with contextlib.suppress(*LOST, RedisError):
+                await cast("Any", pubsub).aclose()
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _read(self, pubsub: PubSub) -> None:
+        task = asyncio.current_task()
+        # asyncio.wait_for, which some clients read with, loses a cancellation that comes together with a message (3.11).
+        while task is not None and not task.cancelling():
+            message: object = await pubsub.get_message(timeout=None)
+            if message is not None:
+                heard = cast("dict[str, Any]", message)
+                said: bytes | None = heard["data"] if heard["type"] == "message" else None
+                self._ring(heard["channel"].decode(), said)
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

@@ -29,7 +29,7 @@ class MemoryLane:
     def __init__(self, server: FakeServer) -> None:
         """Open a connection of its own, so that WATCH works as on a real one."""
         self._server = server
-        # Without a timeout of its own: redis-py enforces it by wait_for, which on Python 3.11 may swallow a cancellation.
+        # Without a timeout: redis-py enforces it by wait_for, which on Python 3.11 may swallow a cancellation.
         self._redis: Any = FakeAsyncRedis(server=server, protocol=2, single_connection_client=True, socket_timeout=None)
         self._redis.response_callbacks.clear()
 

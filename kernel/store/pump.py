@@ -101,16 +101,29 @@ class Pump:
                 self._idle = asyncio.get_running_loop().create_future()
                 await self._idle
                 self._idle = None
-            batch = [pending.popleft() for _ in range(min(len(pending), BATCH_MAX))]
+            taken = [pending.popleft() for _ in range(min(len(pending), BATCH_MAX))]
             if pending:
                 self._link.wake_another()
+            # What its caller has given up since is not sent: nobody would know of what it brings.
+            batch = [call for call in taken if not call.future.cancelled()]
             try:
-                await self._exchange(batch)
+                await self._serve(batch)
             except asyncio.CancelledError:
                 fail(batch, ServerUnreachable(self._link.url, "the connection was closed"))
                 raise
-            except Exception as error:  # noqa: BLE001 - a bug of ours must reach its callers, not end the pump
+
+    async def _serve(self, batch: list[Call]) -> None:
+        """Exchange a batch. An error that is a bug of ours reaches the call that causes it, and no other."""
+        try:
+            await self._exchange(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the pump must go on
+            await self._break(error)  # what the connection still owes is not known any more
+            if len(batch) == 1:
                 fail(batch, error)
+                return
+            for call in batch:
+                if not call.future.done():
+                    await self._serve([call])
 
     async def _exchange(self, batch: list[Call]) -> None:
         """Send a batch until each call has an answer."""
@@ -121,10 +134,11 @@ class Pump:
         while batch:
             try:
                 lane = self._lane or await self._open_lane()
-                replies = await lane.send([call.words for call in batch])
+                batch = await self._resolve(batch, await lane.send([call.words for call in batch]))
             except (*LOST, RedisError) as error:
                 since = since or loop.time()
                 await self._break(error)
+                batch = [call for call in batch if not call.future.done()]
                 if self._link.on_moved is not None:
                     for call in batch:
                         self._link.on_moved(call)
@@ -134,8 +148,6 @@ class Pump:
                     return
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
-                continue
-            batch = await self._resolve(batch, replies)
 
     async def _open_lane(self) -> Lane:
         lane = await self._connect()

@@ -1,4 +1,4 @@
-"""Reader: a blocking read of streams by a consumer group, over its own connection. Delivery is a hint; scripts decide."""
+"""Reader: a blocking read of streams by a consumer group, over its own connection. Delivery is a hint, no more."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Reader:
         return _entries(await self._ask(words, block_ms))
 
     async def pending(self, *, known: Container[tuple[str, bytes]] = ()) -> list[Entry]:
-        """Return what was delivered to this consumer and is not acknowledged, up to 100 a stream, less what is ``known``.
+        """Return what was delivered here and is not acknowledged, up to 100 a stream, less what is ``known``.
 
         Looking counts as no delivery (a read from the group's history would): the count tells how many had it before.
         """

@@ -26,11 +26,12 @@ class Script:
 
 
 def _assemble(text: str, fragments: dict[str, str]) -> str:
+    """Paste fragments in where a line names one, at any depth; drop comments and blank lines."""
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in map(str.strip, text.splitlines()):
         if line.startswith(_INCLUDE):
-            lines.append(fragments[line.removeprefix(_INCLUDE).strip()])
-        elif line.strip() and not line.lstrip().startswith("--"):
+            lines.append(_assemble(fragments[line.removeprefix(_INCLUDE)], fragments))
+        elif line and not line.startswith("--"):
             lines.append(line)
     return "\n".join(lines)
 
@@ -38,7 +39,7 @@ def _assemble(text: str, fragments: dict[str, str]) -> str:
 def _load() -> dict[str, Script]:
     folder = resources.files("kernel.store") / "lua"
     fragments = {
-        entry.name.removesuffix(".lua"): _assemble(entry.read_text(encoding="utf-8"), {})
+        entry.name.removesuffix(".lua"): entry.read_text(encoding="utf-8")
         for entry in (folder / "fragments").iterdir()
         if entry.name.endswith(".lua")
     }

@@ -20,7 +20,7 @@ from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kernel.store.lanes import Connector
 
@@ -39,6 +39,17 @@ os.register_at_fork(after_in_child=lambda: _random.seed(secrets.randbits(256)))
 def draw_nonce() -> int:
     """Draw the random part of an event id."""
     return _random.getrandbits(NONCE_BITS)
+
+
+@contextlib.contextmanager
+def repeatable_nonces(seed: int) -> Iterator[None]:
+    """Draw the same nonces in each run of the block, for tests; they are then no nonces outside of one server."""
+    state = _random.getstate()
+    _random.seed(seed)
+    try:
+        yield
+    finally:
+        _random.setstate(state)
 
 
 class Space:
@@ -215,4 +226,4 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-__all__ = ["DEFAULT_PARTITIONS", "FORMAT", "Space", "Words", "draw_nonce"]
+__all__ = ["DEFAULT_PARTITIONS", "FORMAT", "Space", "Words", "draw_nonce", "repeatable_nonces"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from kernel.store import keys
 from kernel.store.custody import nonce_base
 from kernel.store.journal import read_command
 from kernel.store.replies import listed
 from kernel.store.steps import Held
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from kernel.decision import Command
     from kernel.store.space import Space
 
@@ -20,6 +23,10 @@ LEASE_MS: Final = 5_000
 
 SILENT_MS: Final = 60_000
 """A message without an answer for so long is sent again."""
+
+
+WAITING_MAX: Final = 1_000
+"""Members that ``next_due`` looks at."""
 
 
 class TimedOut(NamedTuple):
@@ -75,6 +82,20 @@ class Timers:
             again, healed, cursor = again + int(reply[0]), healed + int(reply[1]), reply[2].decode()
             if cursor == "0":
                 return again, healed
+
+
+def next_due(space: Space, client: Redis) -> int | None:
+    """Return when something falls due, ms since the epoch; None: nothing waits. For the virtual time of tests.
+
+    It asks at once, outside the loop, by a ``blocking_client`` of the space's connector. What only looks after things
+    from time to time (``reconcile``) is not counted: it comes again for ever.
+    """
+    found: list[int] = []
+    for tag in space.keys.tags:
+        for name in ("delayed", "retries"):
+            waiting: Any = client.zrange(keys.shared(tag, name), 0, WAITING_MAX - 1, withscores=True)
+            found += [int(due) for member, due in waiting if not member.startswith(b"reconcile|")][:1]
+    return min(found, default=None)
 
 
 def _timed_out(words: list[bytes]) -> TimedOut:

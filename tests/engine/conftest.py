@@ -23,8 +23,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run tests that are coroutines on the loop of the fixture ``runner``."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
+    runner = pyfuncitem.funcargs["runner"]
+    assert isinstance(runner, asyncio.Runner)
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    pyfuncitem.funcargs["runner"].run(pyfuncitem.obj(**arguments))
+    runner.run(pyfuncitem.obj(**arguments))
     return True
 
 

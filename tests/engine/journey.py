@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from actors import OutcomeUnknown, RetryPolicy, Step, Transaction, current_step
-from kernel import read_outcome
+from kernel import Outcome, read_outcome
 from tests.engine.process import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors import WorkflowManager
-    from actors.definitions import Workflow
+    from actors.definitions import AsyncAction, Mutation, Query, ThreadAction, Workflow
     from kernel import Store
 
 STEPS = 28
 ATTEMPTS = 3
-RESULT = [4, [0, 2, 4, 6, 8], "third time", 3, 2, "3", 14, 11, 5, "end"]
+RESULT = [4, [0, 2, 4, 6, 8], "third time", 3, "3", 14, 11, 2, 5, "end"]
 AGAIN = RetryPolicy(max_attempts=ATTEMPTS, initial_backoff=0.002, jitter=False)
 
 
@@ -37,8 +38,20 @@ class Ran:
         return step.attempt
 
 
-def define(manager: WorkflowManager, ran: Ran) -> Workflow[[], list[object]]:
-    """Define the workflow and its steps."""
+class Steps(NamedTuple):
+    """The steps that the journey asks for."""
+
+    add: AsyncAction[[int, int], int]
+    flaky: AsyncAction[[], str]
+    threaded: ThreadAction[[int], int]
+    once: AsyncAction[[], None]
+    bump: Mutation[[int], int]
+    push: Mutation[[str], None]
+    look: Query[[], str]
+
+
+def define_steps(manager: WorkflowManager, ran: Ran) -> Steps:
+    """Define the steps."""
 
     @manager.action(name="add", retry=AGAIN)
     async def add(a: int, b: int) -> int:
@@ -73,46 +86,61 @@ def define(manager: WorkflowManager, ran: Ran) -> Workflow[[], list[object]]:
     async def look(tx: Transaction) -> str:
         return (await tx.get(tx.key("total")) or b"").decode()
 
+    return Steps(add, flaky, threaded, once, bump, push, look)
+
+
+def define(manager: WorkflowManager, ran: Ran) -> Workflow[[], list[object]]:
+    """Define the workflow and its steps."""
+    do = define_steps(manager, ran)
+
     @manager.workflow(name="journey")
     async def journey(step: Step) -> list[object]:
-        total = 0
-        for _ in range(4):
-            total = await step.run_action(add, total, 1)
-        doubled = await asyncio.gather(*(step.run_action(add, i, i) for i in range(5)))
-        await step.sleep(0.004)
-        word = await step.run_action(flaky)
-        bumped = await step.run_mutation(bump, 3)
-        await step.run_mutation(push, "first")
-        seen = await step.run_query(look)
-        thread = await step.run_action(threaded, 7)
-        try:
-            await step.run_action(once)
-        except OutcomeUnknown:
-            pass
-        async with asyncio.timeout(600):
-            late = await step.run_action(add, 5, 6)
-        async with asyncio.TaskGroup() as group:
-            pushed = group.create_task(_push_and_add(step))
-            group.create_task(_nap(step))
-        done, rest = await asyncio.wait(
-            [asyncio.ensure_future(step.run_action(add, 2, 3)), asyncio.ensure_future(step.sleep(900))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        for one in rest:
-            one.cancel()
-        await step.run_mutation(push, "last")
-        await asyncio.gather(step.sleep(0.002), step.run_action(add, 0, 0), step.run_action(add, 1, 0))
-        return [total, doubled, word, bumped, pushed.result(), seen, thread, late, *(one.result() for one in done), "end"]
-
-    async def _push_and_add(step: Step) -> int:
-        await step.run_mutation(push, "second")
-        return await step.run_action(add, 1, 1)
-
-    async def _nap(step: Step) -> None:
-        await step.sleep(0.003)
-        await step.run_mutation(bump, 1)
+        return [*await first_half(step, do), *await second_half(step, do), "end"]
 
     return journey
+
+
+async def first_half(step: Step, do: Steps) -> list[object]:
+    """One after another, side by side, a pause, another attempt, and each kind of step."""
+    total = 0
+    for _ in range(4):
+        total = await step.run_action(do.add, total, 1)
+    doubled = await asyncio.gather(*(step.run_action(do.add, i, i) for i in range(5)))
+    await step.sleep(0.004)
+    word = await step.run_action(do.flaky)
+    bumped = await step.run_mutation(do.bump, 3)
+    await step.run_mutation(do.push, "first")
+    seen = await step.run_query(do.look)
+    thread = await step.run_action(do.threaded, 7)
+    with contextlib.suppress(OutcomeUnknown):
+        await step.run_action(do.once)
+    return [total, doubled, word, bumped, seen, thread]
+
+
+async def second_half(step: Step, do: Steps) -> list[object]:
+    """Timers that are taken back, nested tasks, and a race whose loser is taken back."""
+    async with asyncio.timeout(600):
+        late = await step.run_action(do.add, 5, 6)
+    async with asyncio.TaskGroup() as group:
+        pushed = group.create_task(_push_and_add(step, do))
+        group.create_task(_nap(step, do))
+    racing: list[asyncio.Future[Any]] = [step.run_action(do.add, 2, 3), step.sleep(900)]
+    done, rest = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+    for one in rest:
+        one.cancel()
+    await step.run_mutation(do.push, "last")
+    await asyncio.gather(step.sleep(0.002), step.run_action(do.add, 0, 0), step.run_action(do.add, 1, 0))
+    return [late, pushed.result(), *(one.result() for one in done)]
+
+
+async def _push_and_add(step: Step, do: Steps) -> int:
+    await step.run_mutation(do.push, "second")
+    return await step.run_action(do.add, 1, 1)
+
+
+async def _nap(step: Step, do: Steps) -> None:
+    await step.sleep(0.003)
+    await step.run_mutation(do.bump, 1)
 
 
 async def check(store: Store, workflow_id: str, ran: Ran, *, deaths: int) -> None:
@@ -128,7 +156,7 @@ async def check(store: Store, workflow_id: str, ran: Ran, *, deaths: int) -> Non
 
 
 def _check_journal(journal: Mapping[str, bytes], ran: Ran, deaths: int) -> None:
-    outcomes = {int(name[1:]): read_outcome(value) for name, value in journal.items() if name[0] == "r" and name != "result"}
+    outcomes = read_outcomes(journal)
     commands = [name for name in journal if name[0] == "c"]
     closed = {int(name[1:]) for name in journal if name[0] == "x"}
     assert len(commands) == STEPS, sorted(commands)
@@ -146,6 +174,13 @@ def _check_journal(journal: Mapping[str, bytes], ran: Ran, deaths: int) -> None:
     assert ran.once <= 1
 
 
+def read_outcomes(journal: Mapping[str, bytes]) -> dict[int, Outcome]:
+    """Return the outcomes in a journal by number."""
+    return {
+        int(name[1:]): read_outcome(value) for name, value in journal.items() if name[0] == "r" and name != "result"
+    }
+
+
 async def _quiet(store: Store, tag: str) -> bool:
     """Tell whether the ready entry of the last turn is gone: its holder settles it after the end was announced."""
     return await store.space.send(tag, "XLEN", f"{tag}:ready") == 0
@@ -161,8 +196,9 @@ async def check_nothing_left(store: Store, tag: str) -> None:
         assert await send(tag, "XRANGE", stream, "-", "+") == [], name
         assert await send(tag, "XPENDING", stream, group, "-", "+", 10) == [], name
     keys = {key.decode() for key in await every_key(store)}
+    shared = ("meta", "names", "ready", "q:default", "outbox", "expiry", "app:total", "app:list")
     expected = {
-        *(f"{tag}:{name}" for name in ("meta", "names", "ready", "q:default", "outbox", "expiry", "app:total", "app:list")),
+        *(f"{tag}:{name}" for name in shared),
         *(f"{tag}:wf:j", f"{tag}:wf.journal:j", f"{tag}:index:journey:completed"),
         *(store.space.keys.workers, f"{{{store.space.keys.workers}}}:about"),
     }
@@ -172,6 +208,4 @@ async def check_nothing_left(store: Store, tag: str) -> None:
 async def every_key(store: Store) -> list[bytes]:
     """List every key of the store's namespace."""
     tag = store.space.keys.tags[0]
-    found = await store.space.send(tag, "KEYS", f"*{store.space.namespace}:*")
-    assert isinstance(found, list)
-    return found
+    return cast("list[bytes]", await store.space.send(tag, "KEYS", f"*{store.space.namespace}:*"))

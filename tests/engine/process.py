@@ -1,9 +1,8 @@
-"""Whole processes within a test: a manager and a worker on connections of their own, which may end as a crash ends them."""
+"""Processes within a test: a manager and a worker on connections of their own, which may end as a crash ends them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from actors import WorkflowManager
@@ -13,7 +12,7 @@ from kernel import Space, Store, connector
 from tests.engine.mortal import Life, MortalConnector
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
 
 class MortalManager(WorkflowManager):
@@ -44,7 +43,7 @@ class Process:
 
     def __init__(self, manager: MortalManager, *, cache_instances: int = 10_000, concurrency: int = 100) -> None:
         self.manager = manager
-        self.worker: Worker | None = None
+        self._worker: Worker | None = None
         self._store: Store | None = None
         self._settings = WorkerSettings(
             concurrency=concurrency, cache_instances=cache_instances, worker_timeout_s=manager.worker_timeout_s
@@ -56,25 +55,30 @@ class Process:
 
     @property
     def incarnation(self) -> str:
-        return self.worker.incarnation if self.worker else ""
+        return self._worker.incarnation if self._worker else ""
+
+    @property
+    def worker(self) -> Worker:
+        assert self._worker is not None, "not started"
+        return self._worker
 
     async def start(self) -> None:
         """Begin to work."""
         self._store = await self.manager.open_store()
-        self.worker = Worker(store=self._store, registry=self.manager, settings=self._settings)
-        await self.worker.start()
+        self._worker = Worker(store=self._store, registry=self.manager, settings=self._settings)
+        await self._worker.start()
 
     async def die(self) -> None:
         """End as SIGKILL would: nothing more of it reaches Redis."""
         self.life.end()
-        if self.worker is not None:
-            await self.worker.kill()
+        if self._worker is not None:
+            await self._worker.kill()
         await self._close()
 
     async def stop(self) -> None:
         """Drain and end."""
-        if self.worker is not None:
-            await self.worker.stop(grace_s=5)
+        if self._worker is not None:
+            await self._worker.stop(grace_s=5)
         await self._close()
 
     async def _close(self) -> None:
@@ -84,28 +88,13 @@ class Process:
 
     async def take_over(self, dead: str) -> None:
         """Do at once what the reaper does after the timeout."""
-        assert self.worker is not None
         reaper = next(server for server in self.worker._servers if isinstance(server, Reaper))
         await self.worker.host.store.custody.fence(dead, "")
         await reaper.take_over(dead)
 
 
-@contextlib.asynccontextmanager
-async def running(manager: MortalManager, *, cache_instances: int = 10_000) -> AsyncIterator[Process]:
-    """Run a process while the block runs; it drains at its end, unless it died before."""
-    process = Process(manager, cache_instances=cache_instances)
-    await process.start()
-    try:
-        yield process
-    finally:
-        if process.life.over:
-            await process.die()
-        else:
-            await process.stop()
-
-
 async def until(condition: Callable[[], Awaitable[object]], *, seconds_max: float = 20.0) -> None:
     """Ask again and again until the answer is true."""
     async with asyncio.timeout(seconds_max):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for may happen in another process
             await asyncio.sleep(0.005)

@@ -1,9 +1,10 @@
-"""The thousandth step of a workflow costs what its first did, and a journal of thousands is replayed within a second."""
+"""The thousandth step of a workflow costs what its first did, and thousands of steps are replayed within a second."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -71,7 +72,7 @@ async def best(measure: Callable[[], Awaitable[float]], limit: float) -> None:
 
 def growth_of_gaps(begun: Sequence[float]) -> float:
     """Return what a step costs at the end in units of what it cost at the beginning."""
-    gaps = [late - early for early, late in zip(begun, begun[1:], strict=False)]
+    gaps = [late - early for early, late in pairwise(begun)]
     return median(gaps[-WINDOW:]) / median(gaps[:WINDOW])
 
 
@@ -95,7 +96,7 @@ async def test_a_sequential_step_costs_the_same_at_the_end_as_at_the_beginning(s
 async def test_a_parallel_step_costs_the_same_at_the_end_as_at_the_beginning(server_url: str) -> None:
     async def measure() -> float:
         flows = Flows(server_url)
-        # Few slots: of many the first steps are handed out with the decision itself, at half the price of those in queues.
+        # Few slots: of many the first steps are handed out with the decision itself, at half the price of the others.
         async with flows.manager as manager, manager.worker(concurrency=10):
             handle = await manager.start(flows.parallel)
             await handle.result(timeout=RESULT_S_MAX)

@@ -39,7 +39,10 @@ async def begin(process: Process, ran: Ran) -> None:
 
 async def live_and_die(process: Process, ran: Ran) -> None:
     """Let a process work until it dies or the journey has ended; then nothing more of it reaches Redis."""
-    tasks = [asyncio.ensure_future(begin(process, ran)), asyncio.ensure_future(process.life.died.wait())]
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(begin(process, ran)),
+        asyncio.create_task(process.life.died.wait()),
+    ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=RESULT_S_MAX)
     assert done, f"stuck after {process.life.writes} writes"
     process.life.end()

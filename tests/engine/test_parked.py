@@ -40,13 +40,17 @@ async def test_a_sleeping_workflow_is_small(server_url: str) -> None:
         store = await manager.store()
         tag = store.space.keys.tags[0]
 
+        async def asleep() -> int:
+            number = await store.space.send(tag, "ZCARD", f"{tag}:delayed")
+            assert isinstance(number, int)
+            return number
+
         async def start(count: int) -> None:
-            before = await store.space.send(tag, "ZCARD", f"{tag}:delayed")
+            before = await asleep()
             await manager.start_many(month.bind() for _ in range(count))
 
             async def all_asleep() -> bool:
-                asleep = await store.space.send(tag, "ZCARD", f"{tag}:delayed")
-                return asleep == before + count and await store.space.send(tag, "XLEN", f"{tag}:ready") == 0
+                return await asleep() == before + count and await store.space.send(tag, "XLEN", f"{tag}:ready") == 0
 
             await until(all_asleep)
 

@@ -10,12 +10,24 @@ from uuid import uuid4
 
 import pytest
 
-from kernel import Refused, StaleTurn, read_command
-from tests.engine.journey import RESULT, Ran, check, define
+from kernel import (
+    NOT_EAGER,
+    ZERO,
+    Command,
+    StaleGeneration,
+    StaleTurn,
+    Turned,
+    read_command,
+    write_command,
+)
+from tests.engine.app import count_recorded
+from tests.engine.journey import RESULT, Ran, check, define, read_outcomes
 from tests.engine.process import MortalManager, Process
+from tests.engine.team import team
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from kernel import Entry, Store
 
@@ -87,3 +99,66 @@ async def test_of_two_workers_that_turn_the_same_instance_one_counts(memory_url:
         await check(store, "j", ran, deaths=0)
     assert max(Counter(referee.accepted).values()) == 1
     assert referee.stale > 0, "no race took place"
+
+
+@pytest.mark.server
+async def test_the_script_takes_one_of_two_turns_and_refuses_what_is_stale(server_url: str) -> None:
+    manager = MortalManager(server_url, namespace=uuid4().hex)
+    journey = define(manager, Ran())
+    async with manager:
+        store = await manager.store()
+        handle = await manager.start(journey)
+        record = (await store.turns.fetch(handle.address, generation="", fed=ZERO)).record
+
+        async def commit(token: str, *, base: str = record.consumed, generation: str = record.generation) -> Turned:
+            timer = Command("timer", "sleep", "sleep", b"", b"", at=1, due_ms=store.space.now_ms() + 3_600_000)
+            return await store.turns.commit(
+                handle.address,
+                generation=generation,
+                base=base,
+                reached=record.appended,
+                token=token,
+                commands=[write_command(timer, token=token, void=False)],
+                canceled=(),
+                end=None,
+                park=True,
+                eager=NOT_EAGER,
+                number_of_first=1,
+            )
+
+        turns = await asyncio.gather(*(commit(f"token{i}") for i in range(8)), return_exceptions=True)
+        (winner,) = [i for i, turned in enumerate(turns) if isinstance(turned, Turned)]
+        assert [type(turned) for turned in turns].count(StaleTurn) == 7
+        journal = await store.instances.read(handle.address, "journal")
+        assert journal["c1"].split(b"|", 3)[2] == f"token{winner}".encode()
+        assert "c2" not in journal
+        with pytest.raises(StaleTurn):
+            await commit("late")
+        with pytest.raises(StaleGeneration):
+            await commit("other life", base=record.appended, generation="1-12345")
+        assert await store.instances.read(handle.address, "journal") == journal
+
+
+@pytest.mark.server
+async def test_worker_processes_that_race_for_every_turn_do_each_once(server_url: str, tmp_path: Path) -> None:
+    count, rounds = 20, 8
+    async with team(server_url, tmp_path, workers=2, worker_timeout=5) as crew:
+        manager = crew.app.manager
+        store = await manager.store()
+        tag = store.space.keys.tags[0]
+        handles = await manager.start_many(crew.app.count.with_options(id=f"w{i}").bind(rounds) for i in range(count))
+        results = asyncio.gather(*(handle.result(timeout=30) for handle in handles))
+        while not results.done():
+            # More wake-ups than there is work: both processes turn the same instances all the time.
+            more = [store.space.send(tag, "XADD", f"{tag}:ready", "*", "a", handle.address) for handle in handles]
+            await asyncio.gather(*more)
+            await asyncio.wait([results], timeout=0.002)
+        assert await results == [rounds] * count
+        counted = await count_recorded(store)
+        assert counted == Counter(f"w{i} {j}" for i in range(count) for j in range(rounds))
+        workers = set[str]()
+        for handle in handles:
+            journal = await store.instances.read(handle.address, "journal")
+            check_turns(journal)
+            workers |= {outcome.worker for outcome in read_outcomes(journal).values()}
+        assert len(workers - {""}) == 2, "only one of the processes worked"

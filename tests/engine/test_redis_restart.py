@@ -1,4 +1,4 @@
-"""The Redis server is killed and started again in the middle of everything; its append-only file holds what was said."""
+"""The Redis server is killed and started again in the middle of everything; its append-only file has kept it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kernel import EmbeddedServer
-from tests.engine.app import make
+from tests.engine.app import count_recorded, make
 from tests.engine.process import until
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ async def test_a_restart_in_the_middle_of_500_workflows_loses_nothing_and_double
         async with manager, manager.worker(), manager.worker():
             store = await manager.store()
             tag = store.space.keys.tags[0]
-            handles = await manager.start_many(app.count.with_options(id=f"w{i}").bind(ROUNDS) for i in range(WORKFLOWS))
+            named = [app.count.with_options(id=f"w{i}") for i in range(WORKFLOWS)]
+            handles = await manager.start_many(one.bind(ROUNDS) for one in named)
             results = asyncio.gather(*(handle.result(timeout=60) for handle in handles))
 
             async def midway() -> bool:
-                return int(await store.space.send(tag, "LLEN", f"{tag}:app:recorded")) > WORKFLOWS
+                length = await store.space.send(tag, "LLEN", f"{tag}:app:recorded")
+                return isinstance(length, int) and length > WORKFLOWS
 
             await until(midway)
             assert not results.done()
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.restart)
             assert await results == [ROUNDS] * WORKFLOWS
-            recorded = await store.space.send(tag, "LRANGE", f"{tag}:app:recorded", 0, -1)
-            assert isinstance(recorded, list)
-            counted = Counter(line.decode() for line in recorded)
+            counted = await count_recorded(store)
             assert counted == Counter(f"w{i} {j}" for i in range(WORKFLOWS) for j in range(ROUNDS))
             assert await store.space.send(tag, "GET", f"{tag}:app:total") == str(WORKFLOWS * ROUNDS).encode()

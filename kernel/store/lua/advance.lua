@@ -11,11 +11,6 @@
 --@ actor
 --@ open
 --@ settle_obsolete
---@ outbox
---@ emit
---@ ending
---@ anew
---@ turn
 local a, missing = load(ARGV[2])
 if not a then return drop_held(nil, missing) end
 local refusal = unfit(a, ARGV[3])
@@ -25,25 +20,26 @@ if not o then return word == 'OBSOLETE' and drop_held(a, word) or { word } end
 redis.call('HDEL', a.record, '') -- see complete
 local before = a.appended
 local fits = turning(a) and ARGV[12] == a.consumed and a.consumed == a.appended and a.emitted == a.commands
-local id = record_outcome(a, ARGV[4], o, ARGV[8], ARGV[9], ARGV[10], ARGV[11])
-if not fits then
-  redis.call('HSET', a.record, 'appended', id)
-  wake(a)
-  redis.call('PUBLISH', a.channel, id)
-  return { 'APPENDED', id, before, a.consumed, ARGV[10] }
-end
-local now, added = clock(ARGV[1]), tonumber(ARGV[20])
-local given
+local given, fields
+local added = fits and tonumber(ARGV[20]) or 0
 if added > 0 then
-  local fields
   given, fields = {}, {}
   for i = 1, added do
     given[i] = ARGV[21 + i]
     fields[2 * i - 1] = 'c' .. (a.commands + i)
     fields[2 * i] = given[i]
   end
-  redis.call('HSET', a.journal, unpack(fields))
 end
+local id = record_outcome(a, ARGV[4], o, ARGV[8], ARGV[9], ARGV[10], ARGV[11], fields)
+if not fits then
+  redis.call('HSET', a.record, 'appended', id)
+  wake(a)
+  redis.call('PUBLISH', a.channel, id)
+  return { 'APPENDED', id, before, a.consumed, ARGV[10] }
+end
+--@ emit
+--@ turn
+local now = clock(ARGV[1])
 local left, granted = take_turn(a, now, {
   reached = id, added = added, given = given, given_from = a.commands + 1,
   list = ARGV, cancels = tonumber(ARGV[21]), cancels_at = 22 + added,

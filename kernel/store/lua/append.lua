@@ -7,6 +7,7 @@
 -- Cost: 5 commands.
 --@ actor
 --@ open
+--@ event
 --@ outbox
 --@ ending
 local a, missing = load(ARGV[2])

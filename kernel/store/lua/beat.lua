@@ -5,6 +5,7 @@
 -- Cost: 4 commands.
 --@ actor
 --@ open
+--@ members
 local worker, generation, seq, attempt, token, address = split_member(ARGV[1])
 local a = load(address)
 local o = a and not unfit(a, generation) and read_open(a, seq)

@@ -10,10 +10,7 @@
 -- Cost: 9 commands and those that emit needs.
 --@ actor
 --@ open
---@ outbox
 --@ emit
---@ ending
---@ anew
 --@ turn
 local a, missing = load(ARGV[2])
 if not a then return { missing } end
@@ -24,14 +21,14 @@ if not turning(a) or ARGV[4] ~= a.consumed or a.emitted ~= a.commands then retur
 if number_of(reached) < number_of(a.consumed) then return refuse('STALE_TURN', a) end
 if reached ~= a.appended and #redis.call('XRANGE', a.events, reached, reached) == 0 then return refuse('STALE_TURN', a) end
 if staged > 0 then
-  local held = redis.call('HMGET', a.staged, 'token', 'count')
+  local held = redis.call('HMGET', part(a, 'staged'), 'token', 'count')
   if held[1] ~= ARGV[4] .. '|' .. ARGV[7] or tonumber(held[2]) ~= staged then return refuse('STAGE_LOST', a) end
 end
 redis.call('HDEL', a.record, '') -- see complete
 local now = clock(ARGV[1])
 local given
 if staged > 0 then
-  redis.call('DEL', a.staged)
+  redis.call('DEL', part(a, 'staged'))
 elseif added > 0 then
   local fields = {}
   given = {}

@@ -6,7 +6,6 @@
 -- Cost: up to 200 commands and 6.
 --@ actor
 --@ open
---@ outbox
 --@ emit
 local a, missing = load(ARGV[2])
 if not a then return { missing } end

@@ -6,6 +6,7 @@
 -- Cost: 6 commands.
 --@ actor
 --@ open
+--@ outbox
 local a = load(ARGV[2])
 redis.call('XACK', K .. ':ready', 'dispatchers', ARGV[3])
 redis.call('XDEL', K .. ':ready', ARGV[3])

@@ -7,6 +7,7 @@
 -- Cost: up to 10 commands a member.
 --@ actor
 --@ open
+--@ members
 --@ outbox
 --@ ending
 --@ bury

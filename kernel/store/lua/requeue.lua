@@ -7,6 +7,7 @@
 -- Cost: up to 12 commands a member.
 --@ actor
 --@ open
+--@ members
 local now, taken = clock(ARGV[1]), 0
 local function finish_step(a, seq, o, payload)
   local id = record_outcome(a, seq, o, ARGV[3] .. string.format('%03d', taken), digits(now), 'failed', payload)

@@ -11,6 +11,7 @@
 -- Cost: 14 commands, 3 a child, one for 1,000 fields dropped.
 --@ actor
 --@ open
+--@ event
 --@ outbox
 --@ ending
 local a, missing = load(ARGV[2])

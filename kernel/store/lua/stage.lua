@@ -13,7 +13,7 @@ if refusal then return refuse(refusal, a) end
 if not turning(a) or ARGV[3] ~= a.consumed or a.emitted ~= a.commands then return refuse('STALE_TURN', a) end
 local first = tonumber(ARGV[5])
 local turn = ARGV[3] .. '|' .. ARGV[4] -- the staged hash names turns by it
-local held = redis.call('HMGET', a.staged, 'token', 'count')
+local held = redis.call('HMGET', part(a, 'staged'), 'token', 'count')
 local mine = held[1] == turn and tonumber(held[2]) or 0
 if first < a.commands + 1 or first > a.commands + 1 + mine then
   return refuse('STAGE_LOST', a)
@@ -25,6 +25,6 @@ for i = 6, #ARGV do
 end
 redis.call('HDEL', a.record, '') -- see complete
 -- A chunk that is sent again (its reply was lost) does not take back those that came after it.
-redis.call('HSET', a.staged, 'token', turn, 'count', math.max(mine, first + #ARGV - 6 - a.commands))
+redis.call('HSET', part(a, 'staged'), 'token', turn, 'count', math.max(mine, first + #ARGV - 6 - a.commands))
 redis.call('HSET', a.journal, unpack(fields))
 return { 'STAGED' }

@@ -17,15 +17,18 @@ local function place_of(address)
   local base = K .. ':' .. kind
   return {
     address = address,
+    base = base,
+    id = id,
     record = base .. ':' .. id,
     journal = base .. '.journal:' .. id,
     open = base .. '.open:' .. id,
-    staged = base .. '.staged:' .. id,
     events = base .. '.events:' .. id,
-    values = base .. '.values:' .. id,
     channel = K .. ':changed:' .. address,
   }
 end
+
+-- The key of one of an actor's rarer parts: staged, values.
+local function part(a, name) return a.base .. '.' .. name .. ':' .. a.id end
 
 -- The actor with the record's fields that transitions decide on; nil if there is none.
 local function load(address)

@@ -62,7 +62,7 @@ local function begin_anew(a, now, arguments, list, at)
   local n = number_of(a.appended) + 1
   local generation = string.format('%d-%s', n, list[at])
   rearm_deadline(a, now, generation)
-  redis.call('UNLINK', a.journal, a.events, a.staged)
+  redis.call('UNLINK', a.journal, a.events, part(a, 'staged'))
   redis.call('HSET', a.journal, 'e' .. digits(n), generation .. '|started|' .. digits(now) .. '|\n' .. arguments)
   redis.call('XADD', a.events, generation, 'e', 'started')
   for from = 1, #dedupes, 1000 do

@@ -3,7 +3,7 @@ local TOMBSTONE_MS, CHILDREN_PAGE = 3600000, 200
 
 local function bury(a)
   local message = redis.call('HGET', a.record, 'message')
-  redis.call('UNLINK', a.journal, a.events, a.open, a.staged, a.values, a.record)
+  redis.call('UNLINK', a.journal, a.events, a.open, part(a, 'staged'), part(a, 'values'), a.record)
   redis.call('ZREM', K .. ':index:' .. a.name .. ':' .. a.status, a.address)
   redis.call('ZREM', K .. ':expiry', a.address)
   redis.call('HSET', a.record, 'status', 'gone')

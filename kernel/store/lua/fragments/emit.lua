@@ -55,10 +55,11 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
   elseif kind == 'wait' then
     return open_value('1', '', '', 'wait', '', '0')
   elseif kind == 'child' then
+    --@ outbox
     redis.call('HSET', a.record, 'children', '1')
     return open_value('1', '', head.token, 'outbox:' .. post(a, 'create', '', { 's', name, 't', head.token }), '', '0')
   elseif kind == 'value' then
-    redis.call('HSET', a.values, head.target, string.match(command, '\n(.*)$'))
+    redis.call('HSET', part(a, 'values'), head.target, string.match(command, '\n(.*)$'))
   end
 end
 
@@ -88,15 +89,4 @@ local function emit(a, now, limit, eager, given, given_from, closed)
   if #fields > 0 then redis.call('HSET', a.open, unpack(fields)) end
   a.emitted = last
   return granted
-end
-
--- Of a decision that ends the actor only published values take effect.
-local function publish_values(a, given, given_from)
-  for first = a.emitted + 1, a.commands, 200 do
-    local last = math.min(a.commands, first + 199)
-    for i, command in ipairs(commands_of(a, first, last, given, given_from)) do
-      if string.sub(command, 1, 6) == 'value|' then place(a, 0, 0, '', head_of(command), command) end
-    end
-  end
-  a.emitted = a.commands
 end

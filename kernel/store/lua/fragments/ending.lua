@@ -48,7 +48,7 @@ local function finish(a, now, status, payload)
     own_member(a, 'reconcile'))
   set_status(a, status)
   sweep(a, now)
-  redis.call('DEL', a.staged, a.events)
+  redis.call('DEL', part(a, 'staged'), a.events)
   redis.call('HSET', a.journal, 'result', status .. '|' .. digits(now) .. '\n' .. payload)
   redis.call('HSET', a.record, 'ended', digits(now))
   if more[1] then tell(a, more[1], status, payload) end

@@ -21,17 +21,6 @@ local function member(what, generation, seq, attempt, token, address)
   return what .. '|' .. generation .. '|' .. string.format('%06d', seq) .. '|' .. attempt .. '|' .. token .. '|' .. address
 end
 
--- How often the messages of an actor that awaits children are looked after.
-local RECONCILE_MS = 60000
-
--- A member of `delayed` that is about the actor itself.
-local function own_member(a, what) return member(what, a.generation, '0', '0', '', a.address) end
-
-local function split_member(m)
-  local what, generation, seq, attempt, token, address = string.match(m, '^([^|]*)|([^|]*)|(%d+)|(%d+)|([^|]*)|(.+)$')
-  return what, generation, tostring(tonumber(seq)), attempt, token, address
-end
-
 -- Puts a member into delayed or retries; timekeepers that sleep until a later time are told at once.
 local function schedule(set, due, m)
   redis.call('ZADD', K .. ':' .. set, digits(due), m)
@@ -73,32 +62,15 @@ local function unplace(a, seq, o)
   end
 end
 
--- Takes back a command that is no longer wanted; a worker that runs it is told at once.
-local function revoke(a, seq, o)
-  unplace(a, seq, o)
-  if o.worker ~= '' then
-    redis.call('PUBLISH', K .. ':revoked', member(o.worker, a.generation, seq, o.attempt, o.token, a.address))
-  end
-end
-
 -- Records an outcome: appended to the mailbox first (the only effect that can fail), then final in the journal.
-local function record_outcome(a, seq, o, nonce, at, status, payload)
+-- `more`: fields and values that go into the journal with it.
+local function record_outcome(a, seq, o, nonce, at, status, payload, more)
   local id = string.format('%d-%s', number_of(a.appended) + 1, nonce)
   redis.call('XADD', a.events, id, 's', seq)
   redis.call('HSET', a.journal, 'r' .. seq, id .. '|' .. at .. '|' .. status .. '|' .. o.attempt .. '|' .. o.begun
-    .. '|' .. o.worker .. '\n' .. payload)
+    .. '|' .. o.worker .. '\n' .. payload, unpack(more or {}))
   redis.call('HDEL', a.open, seq)
   unplace(a, seq, o)
-  a.appended = id
-  return id
-end
-
--- Appends a fact that is no outcome.
-local function record_event(a, nonce, kind, at, name, payload)
-  local n = number_of(a.appended) + 1
-  local id = string.format('%d-%s', n, nonce)
-  redis.call('XADD', a.events, id, 'e', kind)
-  redis.call('HSET', a.journal, 'e' .. n, id .. '|' .. kind .. '|' .. at .. '|' .. name .. '\n' .. payload)
   a.appended = id
   return id
 end

@@ -24,3 +24,17 @@ local function dismiss(a, what, seq, command)
     post(a, what, '', { 's', seq, 't', head.token, 'p', without_arguments(command) })
   end
 end
+
+-- How often the messages of an actor that awaits children are looked after.
+local RECONCILE_MS = 60000
+
+-- A member of `delayed` that is about the actor itself.
+local function own_member(a, what) return member(what, a.generation, '0', '0', '', a.address) end
+
+-- Takes back a command that is no longer wanted; a worker that runs it is told at once.
+local function revoke(a, seq, o)
+  unplace(a, seq, o)
+  if o.worker ~= '' then
+    redis.call('PUBLISH', K .. ':revoked', member(o.worker, a.generation, seq, o.attempt, o.token, a.address))
+  end
+end

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kernel.embedded import EmbeddedServer
+from kernel.embedded_guard import ask
+from tests.cli.processes import living
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.processes import Program, Run
+
+    Until = Callable[[Callable[[], object]], None]
+
+pytestmark = pytest.mark.server
+
+
+def is_running(run: Run, workflow_id: str) -> bool:
+    return "running" in run("show", workflow_id).out
+
+
+def test_a_worker_drains_on_sigterm(run: Run, worker: Program, until: Until) -> None:
+    run("start", "shop.flows:manager", "slow", "[1.0]", "--id", "last")
+    until(lambda: is_running(run, "last"))
+
+    worker.signal(signal.SIGTERM)
+    until(lambda: "draining" in worker.said)
+    run("start", "shop.flows:manager", "checkout", '["c"]', "--id", "late")
+
+    assert worker.wait() == 0
+    assert "last  slow  completed" in run("show", "last").out
+    assert "in_progress" in run("show", "late").out
+    assert "worker stopped" in worker.said
+
+
+def test_what_does_not_end_within_the_grace_time_goes_to_another_worker_at_once(
+    run: Run, url: str, program: Callable[..., Program], until: Until
+) -> None:
+    leaving = program("worker", "shop.flows:manager", "--grace", "0.2")
+    run("start", "shop.flows:manager", "slow", "[1.5]", "--id", "moved")
+    until(lambda: is_running(run, "moved"))
+
+    leaving.signal(signal.SIGTERM)
+    assert leaving.wait() == 0
+    program("worker", "shop.flows:manager")
+    until(lambda: "completed" in run("show", "moved").out)
+
+
+def test_a_second_signal_ends_a_worker_at_once(run: Run, worker: Program, until: Until) -> None:
+    run("start", "shop.flows:manager", "slow", "[30]", "--id", "long")
+    until(lambda: is_running(run, "long"))
+
+    worker.signal(signal.SIGTERM)
+    until(lambda: "draining" in worker.said)
+    worker.signal(signal.SIGINT)
+
+    assert worker.wait(5.0) == 1
+    assert "ended before it was drained" in worker.said
+    assert "Traceback" not in worker.said
+
+
+def test_a_worker_runs_under_the_hash_seed_of_its_namespace(
+    run: Run, worker: Program, embedded_server: EmbeddedServer
+) -> None:
+    done = run("start", "shop.flows:manager", "slow", "[0]", "--wait")
+
+    seed = ask(embedded_server.socket, b"HGET {default:0}:meta seed")
+    assert seed is not None
+    assert done.out == f'"{seed.decode()}"\n'
+
+
+def test_the_log_is_key_value_lines(worker: Program, until: Until) -> None:
+    worker.signal(signal.SIGTERM)
+
+    assert worker.wait() == 0
+    started, *_, stopped = worker.said.splitlines()
+    assert " info    worker started worker=" in started
+    assert started.endswith("queues=default")
+    assert " info    worker stopped worker=" in stopped
+
+
+def test_several_processes_are_restarted_when_they_crash_and_end_together(
+    run: Run, url: str, program: Callable[..., Program], until: Until, project: Path
+) -> None:
+    parent = program("worker", "shop.flows:manager", "--processes", "2", MARK=str(project))
+    until(lambda: parent.said.count("worker started") == 2)
+    children = living(str(project)) - {parent.process.pid}
+    assert len(children) == 2
+
+    os.kill(min(children), signal.SIGKILL)
+    until(lambda: parent.said.count("worker started") == 3)
+    assert "a worker process ended and is started again" in parent.said
+    assert len(living(str(project))) == 3
+    assert run("start", "shop.flows:manager", "checkout", '["c"]', "--wait").out == '"c:5"\n'
+
+    parent.signal(signal.SIGINT)
+    assert parent.wait() == 0
+    assert living(str(project)) == set()
+
+
+def test_no_process_outlives_a_supervisor_that_was_killed(
+    url: str, program: Callable[..., Program], until: Until, project: Path
+) -> None:
+    parent = program("worker", "shop.flows:manager", "--processes", "2", MARK=str(project))
+    until(lambda: parent.said.count("worker started") == 2)
+
+    parent.signal(signal.SIGKILL)
+
+    parent.wait()
+    until(lambda: not living(str(project)))
+
+
+def test_a_worker_ends_though_its_server_is_gone(
+    program: Callable[..., Program], until: Until, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedServer.open(project / "own") as server:
+        worker = program("worker", "shop.flows:manager", "--grace", "0.1", HEADRACE_URL=server.url)
+        until(lambda: "worker started" in worker.said)
+    until(lambda: not EmbeddedServer.running(project / "own"))
+
+    worker.signal(signal.SIGTERM)
+
+    assert worker.wait(15.0) == 0
+    assert "could not leave cleanly" in worker.said

@@ -1,0 +1,160 @@
+"""The link's pumps: whatever goes wrong with one call, the others get their answers, each its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+
+from kernel.memory import drop_memory_server
+from kernel.store.connect import connector
+from kernel.store.hearing import Hearing
+from kernel.store.link import Link
+from kernel.store.pump import Words
+from kernel.store.scripts import SCRIPTS
+from kernel.store.space import Space
+
+Answer = Callable[[Words], object]
+
+
+class Server:
+    """Answers what its test says; keeps what it was sent."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.sent: list[Words] = []
+        self.connections = 0
+
+    async def connect(self) -> FakeLane:
+        self.connections += 1
+        return FakeLane(self)
+
+
+class FakeLane:
+    """A connection on which an exchange that breaks off leaves its replies behind, as on a real one."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._owed: list[object] = []
+
+    async def send(self, commands: Sequence[Words], *, reply_s: float = 5.0) -> list[object]:
+        await asyncio.sleep(0)
+        for words in commands:
+            if words[0] == "UNSENDABLE":
+                raise TypeError("a word that cannot be sent")
+        self._server.sent += commands
+        self._owed += [self._server.answer(words) for words in commands]
+        replies: list[object] = []
+        for _ in commands:
+            reply = self._owed.pop(0)
+            if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
+                raise reply
+            replies.append(reply)
+        return replies
+
+    async def close(self) -> None:
+        self._owed.clear()
+
+
+def echo(words: Words) -> object:
+    return words[-1]
+
+
+async def linked(server: Server) -> Link:
+    return Link(server.connect, url="fake://", patience_s=None)
+
+
+async def test_a_call_that_cannot_be_sent_fails_alone(runner: asyncio.Runner) -> None:
+    link = await linked(Server(echo))
+    calls = [link.send("k", "ECHO", 1), link.send("k", "UNSENDABLE", 2), link.send("k", "ECHO", 3)]
+    replies = await asyncio.gather(*calls, return_exceptions=True)
+    assert replies[0] == 1
+    assert isinstance(replies[1], TypeError)
+    assert replies[2] == 3
+    assert await link.send("k", "ECHO", 4) == 4
+    await link.close()
+
+
+async def test_after_an_exchange_that_broke_off_oddly_no_call_gets_the_reply_of_another(runner: asyncio.Runner) -> None:
+    odd = [ValueError("a reply that cannot be parsed")]
+
+    def answer(words: Words) -> object:
+        if words[-1] == 2 and odd:
+            return odd.pop()
+        return words[-1]
+
+    link = await linked(Server(answer))
+    calls = [link.send("k", "ECHO", i) for i in range(1, 6)]
+    assert await asyncio.gather(*calls) == [1, 2, 3, 4, 5]
+    assert await asyncio.gather(*(link.send("k", "ECHO", i) for i in range(6, 9))) == [6, 7, 8]
+    await link.close()
+
+
+async def test_a_connection_that_breaks_while_a_lost_script_is_loaded_again_is_made_anew(
+    runner: asyncio.Runner,
+) -> None:
+    script, state = SCRIPTS["fence"], {"lost": True, "breaks": 0}
+
+    def answer(words: Words) -> object:
+        if words[0] == "EVALSHA" and state["lost"]:
+            state["lost"] = False
+            state["breaks"] = 1
+            return NoScriptError("NOSCRIPT")
+        if words[0] == "SCRIPT" and state["breaks"]:
+            state["breaks"] = 0
+            return RedisConnectionError("gone")
+        return words[-1]
+
+    link = await linked(Server(answer))
+    assert await asyncio.gather(link.call(script, "{t:0}", "a"), link.send("k", "ECHO", "b")) == ["a", "b"]
+    assert await link.send("k", "ECHO", "c") == "c"
+    assert link.epoch == 1
+    await link.close()
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_not_sent(runner: asyncio.Runner) -> None:
+    server = Server(echo)
+    link = await linked(server)
+    kept, given_up = link.send("k", "ECHO", "kept"), link.send("k", "ECHO", "given up")
+    given_up.cancel()
+    assert await kept == "kept"
+    assert ("ECHO", "given up") not in server.sent
+    await link.close()
+
+
+async def test_a_call_that_is_given_up_while_it_is_under_way_disturbs_no_other(runner: asyncio.Runner) -> None:
+    link = await linked(Server(echo))
+    first, second = link.send("k", "ECHO", 1), link.send("k", "ECHO", 2)
+    asyncio.get_running_loop().call_soon(first.cancel)
+    assert await second == 2
+    assert first.cancelled()
+    assert await link.send("k", "ECHO", 3) == 3
+    await link.close()
+
+
+async def test_a_subscription_whose_keeper_fails_is_made_anew(
+    runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "memory://hearing"
+    space = Space(connector(url), namespace="t", partitions=1)
+    await space.open()
+    hearing, failures = Hearing(space), [RuntimeError("odd"), RedisConnectionError("gone")]
+    keep: Any = hearing._subscribe
+
+    async def fail_at_first(pubsub: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await keep(pubsub)
+
+    monkeypatch.setattr(hearing, "_subscribe", fail_at_first)
+    async with asyncio.timeout(5), hearing.listen("news") as ear:
+        await ear.heard()  # the subscription stands
+        await space.send("t", "PUBLISH", "news", "something")
+        await ear.heard()
+    await hearing.close()
+    await space.close()
+    drop_memory_server(url)
