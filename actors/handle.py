@@ -131,9 +131,16 @@ class WorkflowHandle(Generic[R_co]):
 
     async def _snapshot(self, store: Store) -> Snapshot:
         record, opened, result = await self._read("open", result=True)
-        journal = await store.instances.read(self.address, "journal")
-        values = await store.instances.read(self.address, "values")
-        return read_snapshot(self.id, record, opened, journal, values, result, self._decode, self._manager)
+        return read_snapshot(
+            self.id,
+            record,
+            opened,
+            journal=await store.instances.read(self.address, "journal"),
+            values=await store.instances.read(self.address, "values"),
+            result=result,
+            decode=self._decode,
+            registry=self._manager,
+        )
 
     async def value(self, key: str) -> Any:  # noqa: ANN401 - whatever the workflow published
         """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not."""
@@ -144,8 +151,8 @@ class WorkflowHandle(Generic[R_co]):
         """Cancel it; False: it had ended before.
 
         Nothing new runs, running async steps are cancelled, results of steps are dropped. With ``cleanup`` the
-        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first; cancelling a
-        second time ends it at once.
+        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first;
+        cancelling a second time ends it at once, and so does cancelling what has not started yet.
 
         Raises:
             WorkflowNotFound: there is no such instance.

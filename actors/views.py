@@ -109,7 +109,8 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
         if field := journal.get(f"c{seq}"):
             # A decision of many commands is carried out in parts: the rest is not in the open table yet.
             opened_as = opened.get(str(seq)) or (_NOT_EMITTED if seq > emitted else None)
-            steps.append(_step(seq, read_command(field), opened_as, journal, attempts.get(seq, ()), registry))
+            tried = attempts.get(seq, ())
+            steps.append(_step(seq, read_command(field), opened_as, journal=journal, attempts=tried, registry=registry))
     return steps
 
 
@@ -127,6 +128,7 @@ def read_snapshot(
     workflow_id: str,
     record: Record,
     opened: Record,
+    *,
     journal: Record,
     values: Record,
     result: bytes | None,
@@ -166,6 +168,7 @@ def _step(
     seq: int,
     command: Command,
     opened: bytes | None,
+    *,
     journal: Record,
     attempts: tuple[AttemptView, ...],
     registry: Registry,

@@ -117,6 +117,11 @@ def duration(length_s: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def error_line(error: Failure) -> str:
     """Return a failure in one short line."""
     return shorten(str(error.to_exception()), 2 * VALUE_CHARACTERS_MAX)

@@ -87,7 +87,7 @@ class Drill:
         return victim, lost, killed_ms
 
     async def _held(self, victim: WorkerProcess) -> list[Lost]:
-        entries = [entry for entry in self._board.entries if not entry.ended]
+        entries = [entry for entry in self._board.entries if entry.snapshot is not None and not entry.ended]
         found = await asyncio.gather(*(self._manager.handle(entry.workflow_id).steps() for entry in entries))
         return [
             Lost(entry, step.seq, step.name)
@@ -144,4 +144,4 @@ def _names(lost: list[Lost]) -> str:
 
 
 def _label(lost: Lost) -> str:
-    return f"{lost.name} of {lost.entry.name}"
+    return f"{lost.name} of {lost.entry.path.name}"

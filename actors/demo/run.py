@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from actors.cli.lifeline import on_signals
+from actors.cli.output import counted
 from actors.demo.board import Board, Entry
 from actors.demo.check import Comparison, compare, count_files, miscounted
 from actors.demo.documents import find_documents
 from actors.demo.drill import Drill, TakeOver
 from actors.demo.processes import Workers
-from actors.demo.settings import NAMESPACE, PACE, WORKERS, DemoError, DemoSettings, pace_s
+from actors.demo.settings import NAMESPACE, PACE, WORKERS, DemoError, DemoSettings, interval_s, pace_s
 from actors.demo.view import LiveView, PlainView, View, show_result
 from actors.manager import EMBEDDED_FOLDER
 from kernel import EmbeddedServer, connector, erase_namespace, run_command
 
 if TYPE_CHECKING:
+    from actors.definitions import Workflow
+    from actors.demo.flows import Summary
     from actors.demo.processes import WorkerProcess
     from actors.manager import WorkflowManager
 
@@ -118,8 +121,8 @@ async def _run(settings: DemoSettings, board: Board, view: View, *, server: tupl
                 return await _work(settings, board, workers, manager)
         except TimeoutError:
             raise DemoError(
-                f"the run did not end within {RUN_S_MAX:g} s ({board.ended} of {len(board.entries)} documents): is this "
-                "machine very busy? Try a smaller --count"
+                f"the run did not end within {RUN_S_MAX:g} s ({board.ended} of {len(board.entries)} documents): is "
+                "this machine very busy? Try a smaller --count"
             ) from None
 
 
@@ -132,13 +135,10 @@ async def _work(settings: DemoSettings, board: Board, workers: Workers, manager:
     try:
         for _ in range(WORKERS):
             board.say(f"{await workers.start()} started")
-        await manager.start_many(
-            analyse_document.with_options(id=entry.workflow_id).bind(str(entry.path)) for entry in board.entries
-        )
-        board.say(f"workflows started: {len(board.entries)}, one for each text file in {board.folder}")
-        tasks.append(watching := asyncio.create_task(_watch_all(board, manager)))
+        board.say(f"workflows to run: {len(board.entries)}, one for each text file in {board.folder}")
+        tasks.append(running := asyncio.create_task(_run_all(board, manager, analyse_document)))
         tasks.append(drill := asyncio.create_task(_drill(settings, board, workers, manager)))
-        await _first_to_end(watching, attending)
+        await _first_to_end(running, attending)
         taken = await drill
         board.say("all workflows have ended; comparing the totals with the files")
         summed = await manager.start(sum_up.with_options(id="documents/sum"))
@@ -161,18 +161,21 @@ async def _end(tasks: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _first_to_end(watching: asyncio.Task[None], attending: asyncio.Task[None]) -> None:
+async def _first_to_end(running: asyncio.Task[None], attending: asyncio.Task[None]) -> None:
     """Wait for the workflows; what the attendant raises comes first."""
-    await asyncio.wait([watching, attending], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([running, attending], return_when=asyncio.FIRST_COMPLETED)
     if attending.done():
         await attending
-    await watching
+    await running
 
 
-async def _watch_all(board: Board, manager: WorkflowManager) -> None:
+async def _run_all(board: Board, manager: WorkflowManager, workflow: Workflow[[str], Summary]) -> None:
+    """Start one workflow after the other, and wait until all have ended."""
     async with asyncio.TaskGroup() as group:
         for entry in board.entries:
+            await manager.start(workflow.with_options(id=entry.workflow_id), str(entry.path))
             group.create_task(_watch(board, entry, manager))
+            await asyncio.sleep(interval_s(len(board.entries)))
 
 
 async def _watch(board: Board, entry: Entry, manager: WorkflowManager) -> None:
@@ -180,7 +183,7 @@ async def _watch(board: Board, entry: Entry, manager: WorkflowManager) -> None:
     async with aclosing(manager.handle(entry.workflow_id).watch()) as snapshots:
         async for snapshot in snapshots:
             entry.snapshot = snapshot
-    retries = f" ({entry.attempts} more attempts)" if entry.attempts else ""
+    retries = f" after {counted(entry.attempts, 'failed attempt')}" if entry.attempts else ""
     assert entry.snapshot is not None
     board.say(f"{entry.name} {entry.snapshot.status.type}{retries}: {board.ended} of {len(board.entries)}")
 

@@ -25,6 +25,7 @@ _BUSY_S: Final = 11.0
 """How long the workers shall be busy, about."""
 _PACES_A_DOCUMENT: Final = 3.75
 _PACE_S_MAX: Final = 1.5
+_INTERVAL_S_MAX: Final = 0.4
 
 
 class DemoError(HeadraceError):
@@ -51,3 +52,8 @@ class DemoSettings:
 def pace_s(count: int) -> float:
     """Return how long one analysis takes when ``count`` documents share the workers."""
     return min(_PACE_S_MAX, _BUSY_S * WORKERS * CONCURRENCY / (_PACES_A_DOCUMENT * count))
+
+
+def interval_s(count: int) -> float:
+    """Return how long after one document the next is begun: about as fast as the workers get through them."""
+    return min(_INTERVAL_S_MAX, 0.9 * _BUSY_S / count)

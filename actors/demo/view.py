@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.output import PLAIN_WIDTH, printable, write_json
+from actors.cli.output import console, counted, printable, write_json
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +28,7 @@ DOCUMENTS_SHOWN: Final = 10
 LINES_SHOWN: Final = 6
 _BAR_COLUMNS: Final = 24
 _NAME_COLUMNS: Final = 40
+_STATES: Final = {"running": "", "queued": " (queued)", "retrying": " (failed, tries again)", "waiting": ""}
 _COLOURS: Final = {"running": "green", "starting": "yellow", "killed": "red", "stopped": "dim"}
 
 
@@ -73,7 +73,7 @@ class LiveView(View):
         self._board = board
         self._live = Live(
             get_renderable=lambda: draw(board),
-            console=_console(),
+            console=console(),
             refresh_per_second=PICTURES_A_SECOND,
             transient=False,
         )
@@ -115,8 +115,9 @@ def _bar(done: int, total: int, *, columns: int) -> ProgressBar:
 
 def _workers(board: Board) -> RenderableType:
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("worker", "pid", "state", "runs"):
-        shown.add_column(column, no_wrap=True, overflow="ellipsis")
+    for column, width in (("worker", 6), ("pid", 7), ("state", 8)):
+        shown.add_column(column, no_wrap=True, min_width=width)
+    shown.add_column("runs", no_wrap=True, overflow="ellipsis")
     for worker in board.workers:
         shown.add_row(
             str(worker.number), str(worker.pid), Text(worker.state, style=_COLOURS[worker.state]), _runs(board, worker)
@@ -127,7 +128,7 @@ def _workers(board: Board) -> RenderableType:
 def _runs(board: Board, worker: WorkerProcess) -> Text:
     if worker.state == "stopped":
         return Text()
-    names = ", ".join(f"{step.name} of {printable(entry.name)}" for entry, step in board.running(worker))
+    names = ", ".join(f"{step.name} of {printable(entry.path.name)}" for entry, step in board.running(worker))
     if worker.state == "killed":
         return Text(f"held: {names}" if names else "all that it held was taken over", style="red" if names else "dim")
     return Text(names)
@@ -153,15 +154,21 @@ def _now(entry: Entry) -> Text:
         assert entry.snapshot is not None
         status = entry.snapshot.status.type
         return Text(status, style="green" if status == "completed" else "red")
-    states = {"running": "", "retrying": " (failed, tried again)", "waiting": ""}
-    return Text(
-        ", ".join(f"{step.name}{states[step.state]}" for step in entry.steps if step.state in states) or "waits"
-    )
+    now = [
+        "sleeps" if step.kind == "sleep" else f"{step.name}{_STATES[step.state]}"
+        for step in entry.steps
+        if step.state in _STATES
+    ]
+    return Text(", ".join(now))
 
 
 def _log(board: Board) -> RenderableType:
     lines = [line for line in board.lines if " completed" not in line][-LINES_SHOWN:]
-    return Panel(Text("\n".join(map(printable, lines))), title="what happened", title_align="left")
+    return Panel(
+        Text("\n".join(map(printable, lines)), no_wrap=True, overflow="ellipsis"),
+        title="what happened",
+        title_align="left",
+    )
 
 
 def show_result(board: Board, result: Result, *, as_json: bool) -> None:
@@ -169,7 +176,7 @@ def show_result(board: Board, result: Result, *, as_json: bool) -> None:
     if as_json:
         write_json(_object(board, result))
         return
-    out = _console()
+    out = console()
     out.print()
     out.print(_figures(board))
     out.print()
@@ -228,12 +235,12 @@ def _verdict(board: Board, result: Result) -> Text:
     taken = result.taken
     if taken is not None:
         parts.append(
-            f"{taken.victim} was killed while it held {_count(len(taken.lost), 'step')}; that was noticed after "
+            f"{taken.victim} was killed while it held {counted(len(taken.lost), 'step')}; that was noticed after "
             f"{taken.noticed_s:.1f} s, and after {taken.slowest_s:.1f} s the last of them ran on another worker."
         )
     if result.exact:
         parts.append(
-            f"The totals of {_count(len(board.entries), 'document')} are exact: nothing lost, nothing twice "
+            f"The totals of {counted(len(board.entries), 'document')} are exact: nothing lost, nothing twice "
             f"({board.elapsed_s:.1f} s)."
         )
         return Text("\n".join(parts), style="green")
@@ -241,15 +248,6 @@ def _verdict(board: Board, result: Result) -> Text:
     return Text("\n".join(map(printable, parts)), style="bold red")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _name(entry: Entry) -> Text:
     name = printable(entry.name)
     return Text(name if len(name) <= _NAME_COLUMNS else f"…{name[1 - _NAME_COLUMNS :]}")
-
-
-def _console() -> Console:
-    terminal = sys.stdout.isatty()
-    return Console(markup=False, highlight=False, emoji=False, width=None if terminal else PLAIN_WIDTH)

@@ -1,8 +1,8 @@
 """Audit: an audit hook that refuses files, sockets, processes and threads at the place in workflow code that asks.
 
-Python calls audit hooks for many harmless things, so the hook looks at the event's name first, then whether workflow code
-is running, and only then at the frames: loading a module, showing a traceback, logging and debugging read files too,
-and the collector may call a finalizer anywhere.
+Python calls audit hooks for many harmless things, so the hook looks at the event's name first, then whether workflow
+code is running, and only then at the frames: loading a module, showing a traceback, logging and debugging read files
+too, and the collector may call a finalizer anywhere.
 
 A hook cannot be removed. It is added once in a process, by the first worker, and idle while there is none.
 """
@@ -136,7 +136,7 @@ def _judge(event: str, args: tuple[Any, ...]) -> None:
     if any(_is_trusted(frame) for frame in frames_of_workflow(sys._getframe(1))):  # noqa: SLF001 - the way to frames
         return
     what, instead = REFUSED[event]
-    subject = f"{event}({args[0]!r})" if args and isinstance(args[0], str | bytes | os.PathLike) else f"{event}"
+    subject = f"{event}({args[0]!r})" if args and isinstance(args[0], str | bytes) else f"{event}"
     refuse(f"{subject} ({what})", instead)
 
 
@@ -148,7 +148,8 @@ def _is_trusted(frame: FrameType) -> bool:
 
 def _is_data(args: tuple[Any, ...]) -> bool:
     """Tell whether a file is opened that is a part of the program, to be read."""
-    path, _, flags = args
-    if not isinstance(path, str | bytes | os.PathLike) or flags & _WRITING:
+    path: object = args[0]
+    flags: int = args[2]
+    if not isinstance(path, str | bytes) or flags & _WRITING:
         return False
     return os.path.abspath(os.fsdecode(path)).startswith(_DATA)  # noqa: PTH100 - pathlib would be slower and say the same

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.determinism.audit import audit
 from actors.determinism.clocks import clock_patches
-from actors.determinism.patch import Patch
 from actors.determinism.randomness import random_patches
 from actors.determinism.silence import log_patches
 from actors.determinism.threads import thread_patches
 from actors.determinism.watchdog import TURN_S_MAX, Watch, Watchdog
+
+if TYPE_CHECKING:
+    from actors.determinism.patch import Patch
 
 
 class Installation:

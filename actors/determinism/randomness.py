@@ -1,7 +1,7 @@
 """Randomness: in workflow code ``random.*`` and ``uuid.uuid4`` draw from the instance's own numbers.
 
-They have the instance's id and the event that began it for a seed, so they are the same on every replay, and anybody who
-knows both can compute them. So what must be a secret (``secrets``, ``os.urandom``, ``SystemRandom``) is refused instead.
+They have the instance's id and the event that began it for a seed, so they are the same on every replay, and anybody
+who knows both can compute them. What must be a secret (``secrets``, ``os.urandom``, ``SystemRandom``) is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UUID4_CODE: Final[CodeType] = uuid.uuid4.__code__
 
 def random_patches() -> list[Patch]:
     """Return the patches of ``random``, ``uuid`` and ``os.urandom``."""
-    shared = random._inst  # type: ignore[attr-defined]  # noqa: SLF001 - whose methods the module's functions are
+    shared = random._inst  # noqa: SLF001 - whose methods the module's functions are
     names = [name for name, value in vars(random).items() if getattr(value, "__self__", None) is shared]
     patches = [Patch(random, name, _drawing(name, vars(random)[name])) for name in names]
     patches.append(Patch(os, "urandom", _urandom(os.urandom)))
@@ -57,9 +57,9 @@ def _urandom(real: Callable[[int], bytes]) -> Callable[[int], bytes]:
         if step is None:
             return real(size)
         # Known by its caller, uuid4 is the same on every replay also where it was imported by name.
-        if sys._getframe(1).f_code is _UUID4_CODE:  # noqa: SLF001 - the documented way to a caller's frame
-            return step.surroundings.stream("uuid.uuid4").randbytes(size)
-        refuse("drawing random bytes from the system", f"{_SECRET}; for random numbers use the module random")
+        if sys._getframe(1).f_code is not _UUID4_CODE:  # noqa: SLF001 - the documented way to a caller's frame
+            refuse("drawing random bytes from the system", f"{_SECRET}; for random numbers use the module random")
+        return step.surroundings.stream("uuid.uuid4").randbytes(size)
 
     return urandom
 

@@ -1,11 +1,12 @@
 """Threads and loops: what a workflow could use to run code where nothing is recorded is refused.
 
-A thread that is started is seen by the audit hook. A pool hands work to threads that run already.
+The audit hook sees that a thread is started from CPython 3.12 on. A pool hands work to threads that run already.
 """
 
 from __future__ import annotations
 
 import asyncio.events
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,8 @@ _POLICIES: Final = ("BaseDefaultEventLoopPolicy", "_BaseDefaultEventLoopPolicy")
 
 def thread_patches() -> list[Patch]:
     """Return the patches of thread pools and of asyncio's policy."""
-    patches = [_refusing(ThreadPoolExecutor, "submit", "ThreadPoolExecutor.submit()", THREAD)]
+    patches = [_refusing(threading.Thread, "start", "starting a thread", THREAD)]
+    patches += [_refusing(ThreadPoolExecutor, "submit", "ThreadPoolExecutor.submit()", THREAD)]
     for policy in _POLICIES:
         owner = vars(asyncio.events).get(policy)
         if owner is not None:

@@ -1,7 +1,7 @@
 """Watchdog: breaks off a turn that blocks its worker, by an exception raised in the worker's own thread.
 
-The worker's part of it costs two stores a turn: ``Watch.turn`` says which instance is being fed. A thread looks every
-half second; the same instance at the same event at so many looks in a row is a turn that blocks. Counting looks and
+The worker's part of it costs two stores a turn: ``Watch.turn`` says which instance is being fed. A thread looks
+every half second; the same instance at the same event at so many looks in a row is a turn that blocks. Counting looks and
 reading no clock, it is not deceived by a machine that stood still.
 
 The exception is set by ``PyThreadState_SetAsyncExc`` and raised when the thread runs Python code again: a call into C is

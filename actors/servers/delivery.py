@@ -93,9 +93,7 @@ class Delivery:
         )
 
     async def _cancel(self, message: Message) -> None:
-        await self._host.store.instances.cancel(
-            self._child(message), payload=b"", tombstone_for=_start_of(message)
-        )
+        await self._host.store.instances.cancel(self._child(message), payload=b"", tombstone_for=_start_of(message))
 
     @staticmethod
     def _child(message: Message) -> str:

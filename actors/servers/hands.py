@@ -116,7 +116,7 @@ class Hands:
         self.closed = True
 
     async def make_way(self, held: Held, *, reserved: int, limit_s: float = 30.0) -> bool:
-        """Take nothing more but ``held``, and wait until nothing else runs; False: another is alone, or it took too long.
+        """Take nothing more but ``held``, and wait until nothing else runs; False: another is alone, or it takes long.
 
         ``reserved``: slots that are promised to ``held`` itself. It stays alone until it is dropped.
         """

@@ -15,7 +15,7 @@ from actors.transaction import Transaction
 from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, draw_nonce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from actors.definitions import StepDefinition
     from actors.servers.host import Host
@@ -28,12 +28,12 @@ class TooManyConflicts(HeadraceError):
     """Other writers changed what the mutation reads each time before it could commit."""
 
 
-class StepRaised(Exception):  # noqa: N818 - what happened
+class StepRaised(Exception):
     """A step's own code raised an error of the kernel: its cause is the step's failure, not trouble of the engine."""
 
 
 @contextmanager
-def telling_apart(*passing: type[KernelError]) -> Iterator[None]:
+def telling_apart(*passing: type[KernelError]) -> Generator[None]:
     """Run the author's code: errors of the kernel that come out of it are the step's, not the engine's.
 
     Raises:

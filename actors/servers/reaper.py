@@ -91,9 +91,7 @@ class Reaper(Server):
     async def take_over(self, dead: str) -> None:
         """Take commands, entries and messages out of a fenced worker's hands."""
         host, custody = self._host, self._host.store.custody
-        taken = await custody.take_all(
-            dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max)
-        )
+        taken = await custody.take_all(dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max))
         for stream, group in host.streams():
             while await custody.claim(stream, group, dead=dead, me=host.incarnation):
                 pass

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import structlog
 
@@ -30,6 +30,8 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from actors.servers.host import Host
 
 log = structlog.get_logger(__name__)
@@ -105,9 +107,7 @@ class Runner(Server):
         try:
             if not room:
                 await host.store.steps.decline(queued, delay_ms=0)
-            elif not self._execution.knows(queued.target):
-                await host.store.steps.decline(queued, delay_ms=DECLINE_MS)
-            elif queued.crashes >= ALONE_AT and not await hands.make_way(held, reserved=room):
+            elif not await self._may_begin(queued, held, room):
                 await host.store.steps.decline(queued, delay_ms=DECLINE_MS)
             else:
                 hands.awaited.add(token)
@@ -120,6 +120,12 @@ class Runner(Server):
                 self.start_step(begun)
             elif hands.alone == held:
                 hands.drop(held)
+
+    async def _may_begin(self, queued: Queued, held: Held, room: int) -> bool:
+        """Tell whether a command's code is here; for one that has killed workers, wait until nothing runs beside it."""
+        if not self._execution.knows(queued.target):
+            return False
+        return queued.crashes < ALONE_AT or await self._host.hands.make_way(held, reserved=room)
 
     def start_step(self, begun: Begun) -> None:
         """Run a command that this worker holds, unless it is in hand already."""
@@ -224,14 +230,12 @@ class Runner(Server):
     async def give_back(self) -> None:
         """Hand what Redis says is held here to other workers; also what was granted by a reply that never came."""
         steps, hands = self._host.store.steps, self._host.hands
-        held_here = await steps.held_by(self._host.incarnation)
-        await asyncio.gather(
-            *(
-                # What never began may begin elsewhere, even if it may run once only.
-                steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=_STOPPED if hands.was_started(held) else b"")
-                for held in held_here
-            ),
-        )
+        calls: list[Coroutine[Any, Any, None]] = []
+        for held in await steps.held_by(self._host.incarnation):
+            # What never began may begin elsewhere, even if it may run once only.
+            unknown = _STOPPED if hands.was_started(held) else b""
+            calls.append(steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=unknown))
+        await asyncio.gather(*calls)
 
 
 _STOPPED: Final = Failure(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors.definitions import DEFAULT_VERSION
-from actors.errors import Failure, NondeterminismError, UnknownDefinition
+from actors.errors import NondeterminismError, UnknownDefinition
+from actors.servers.aside import Aside
 from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
 from actors.workflow import Instance, TurnTooLong
@@ -42,13 +42,10 @@ from kernel import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.definitions import Workflow
     from actors.servers.host import Host
 
 log = structlog.get_logger(__name__)
 
-POSTPONE_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000)
-"""How long work of unknown code is left to others, the longer the more often it came."""
 TURNING: Final = frozenset({"running", "canceling"})
 
 
@@ -59,7 +56,7 @@ class Turner:
         """Work for one worker."""
         self._host = host
         self._again: dict[str, str] = {}
-        self._postponed: dict[str, int] = {}
+        self._aside = Aside(host)
 
     # ------------------------------------------------------------------------------------ woken by a ready entry
 
@@ -81,109 +78,72 @@ class Turner:
             self._nudge(self._host.cache.get(address))
 
     async def _drive(self, address: str, entry: str) -> None:
-        turns = self._host.store.turns
         while True:
-            replica = self._fresh(address)
             try:
-                fetched = await turns.fetch(
-                    address,
-                    generation=replica.generation if replica else "",
-                    fed=replica.instance.fed if replica else ZERO,
-                )
-                record = fetched.record
-                if replica is not None and self._fresh(address) is not replica:
-                    continue  # it left the cache meanwhile, and nothing of it may run any more
-                if record.status not in TURNING:
-                    self._drop(replica)
-                    await self._settle(address, entry, record.ready)
+                if await self._turn(address, entry):
                     return
-                if record.emitted < record.commands:
-                    await self._emit(replica, address, record)
-                    continue
-                try:
-                    replica = await self._bring_up(replica, fetched, address)
-                except UnknownDefinition:
-                    await self._postpone(address, record.ready)
-                    if entry != record.ready:
-                        await self._settle(address, entry, "")
-                    return
-                except (NondeterminismError, TurnTooLong) as error:
-                    await self._stop(address, record, error)
-                    continue
-                if replica.instance.fed == record.consumed:
-                    await self._settle(address, entry, record.ready)
-                    return
-                turned = await self._commit(replica)
             except (StaleTurn, StaleGeneration, Ended):
                 continue
             except (NotFound, Gone):
                 self._drop(self._host.cache.get(address))
                 await self._settle(address, entry, "")
                 return
-            if not turned.more:
-                # The commit removed the record's own ready entry; another one is settled for itself. Asked in vain it
-                # would keep the address turning, and a step that ends meanwhile could not advance it.
-                if entry not in {"", record.ready}:
-                    await self._settle(address, entry, "")
-                return
 
-    async def _settle(self, address: str, entry: str, ready: str) -> None:
-        for one in {entry, ready} - {""}:
-            await self._host.store.turns.settle(address, one)
-
-    async def _postpone(self, address: str, ready: str) -> None:
-        if len(self._postponed) > 10_000:  # noqa: PLR2004 - only a hint for the delay
-            self._postponed.clear()
-        times = self._postponed.get(address, 0)
-        self._postponed[address] = times + 1
-        delay_ms = POSTPONE_MS[min(times, len(POSTPONE_MS) - 1)]
-        if ready:
-            await self._host.store.turns.postpone(address, ready, delay_ms=delay_ms)
-
-    async def _stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
-        self._drop(self._host.cache.get(address))
-        why = "its turn blocked the worker" if isinstance(error, TurnTooLong) else "its code does not fit its journal"
-        log.error(f"workflow stopped: {why}", workflow_id=address, error=str(error))
-        workflow = self._workflow(record)
-        reason = Failure.from_exception(error, kind="WorkflowFailed").encode()
-        await self._host.store.turns.stop(
+    async def _turn(self, address: str, entry: str) -> bool:
+        """Take one turn; True: nothing is left to do for the actor here."""
+        replica = self._fresh(address)
+        fetched = await self._host.store.turns.fetch(
             address,
-            generation=record.generation,
-            base=record.consumed,
-            reason=reason,
-            fingerprint=workflow.fingerprint,
+            generation=replica.generation if replica else "",
+            fed=replica.instance.fed if replica else ZERO,
         )
+        record = fetched.record
+        if replica is not None and self._fresh(address) is not replica:
+            return False  # it left the cache meanwhile, and nothing of it may run any more
+        if record.status not in TURNING:
+            self._drop(replica)
+            await self._settle(address, entry, record.ready)
+            return True
+        if record.emitted < record.commands:
+            await self._emit(replica, address, record)
+            return False
+        try:
+            replica = await self._bring_up(replica, fetched, address)
+        except UnknownDefinition:
+            await self._aside.postpone(address, record.ready)
+            await self._settle(address, entry, "", unless=record.ready)
+            return True
+        except (NondeterminismError, TurnTooLong) as error:
+            await self._aside.stop(address, record, error)
+            return False
+        return await self._conclude(replica, record, entry)
+
+    async def _conclude(self, replica: Replica, record: Record, entry: str) -> bool:
+        """Commit what a turn has come to; True: nothing is left to do for the actor here."""
+        address = replica.address
+        if replica.instance.fed == record.consumed:
+            await self._settle(address, entry, record.ready)
+            return True
+        turned = await self._commit(replica)
+        if not turned.more:
+            # The commit removed the record's own ready entry; another one is settled for itself. Asked in vain it
+            # would keep the address turning, and a step that ends meanwhile could not advance it.
+            await self._settle(address, entry, "", unless=record.ready)
+        return not turned.more
+
+    async def _settle(self, address: str, entry: str, ready: str, *, unless: str = "") -> None:
+        for one in {entry, ready} - {"", unless}:
+            await self._host.store.turns.settle(address, one)
 
     async def _stop_broken_off(self, address: str, generation: str, error: TurnTooLong) -> None:
         """Stop an actor whose turn blocked this worker, unless it has begun anew or ended meanwhile."""
         record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
         if record.generation == generation and record.status in TURNING:
-            await self._stop(address, record, error)
+            await self._aside.stop(address, record, error)
 
     async def condemn(self, address: str, entry: str) -> None:
         """Stop an actor whose turns have killed workers."""
-        try:
-            record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
-            failure = Failure(
-                kind="WorkflowFailed",
-                error_type="PoisonTurn",
-                message="its turn took down several workers: look for an endless loop or unbounded memory in the "
-                "workflow's code, mend it, then resume the instance",
-            )
-            try:
-                fingerprint = self._workflow(record).fingerprint
-            except UnknownDefinition:
-                fingerprint = ""
-            await self._host.store.turns.stop(
-                address,
-                generation=record.generation,
-                base=record.consumed,
-                reason=failure.encode(),
-                fingerprint=fingerprint,
-            )
-        except Refused:
-            pass
-        await self._host.store.turns.settle(address, entry)
+        await self._aside.condemn(address, entry)
 
     # ------------------------------------------------------------------------------------ after a step of our own
 
@@ -352,9 +312,6 @@ class Turner:
         if replica is not None:
             self._host.cache.drop(replica)
 
-    def _workflow(self, record: Record) -> Workflow[..., object]:
-        return self._host.registry.get_workflow(record.name, record.version or DEFAULT_VERSION)
-
     async def _bring_up(self, replica: Replica | None, fetched: Fetched, address: str) -> Replica:
         """Return a replica that has been fed all that is known."""
         record = fetched.record
@@ -370,7 +327,7 @@ class Turner:
 
     async def _replay(self, fetched: Fetched, address: str) -> Replica:
         record = fetched.record
-        workflow = self._workflow(record)
+        workflow = self._aside.workflow(record)
         events: Sequence[Event]
         recorded: Sequence[Command] = ()
         epoch = self._host.epoch(address)

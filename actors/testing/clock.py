@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -142,6 +143,8 @@ class VirtualClock:
 
     def _timer(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # noqa: ANN401 - as asyncio's
         handle: asyncio.TimerHandle = self._call_at(when, callback, *args, context=context)
+        if when == math.inf:
+            return handle  # asyncio's way to say "without a limit"
         kept = self._kept if _housekeeping.get() else self._driving
         if len(kept) >= KEPT_MAX:
             kept[:] = [timer for timer in kept if not timer[2].cancelled()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.definitions import DEFAULT_VERSION
+from actors.determinism import Watch, install
 from actors.errors import Failure, NondeterminismError
 from actors.testing.recording import RecordedHistory
 from actors.testing.strict import Violations, strictly
@@ -32,6 +33,7 @@ def replay_history(registry: Registry, history: RecordedHistory | str | Path, *,
     Raises:
         NondeterminismError: the code asks for something else, or ends otherwise, than recorded.
         DeterminismViolation: strict, and it asked for what cannot be repeated.
+        TurnTooLong: it blocks for more than 2 s.
         UnknownDefinition: the workflow, or its version, is not registered.
     """
     if not isinstance(history, RecordedHistory):
@@ -39,17 +41,19 @@ def replay_history(registry: Registry, history: RecordedHistory | str | Path, *,
     workflow = registry.get_workflow(history.workflow, history.version or DEFAULT_VERSION)
     instance = Instance(workflow=workflow, workflow_id=history.id, recorded=history.commands)
     watching: AbstractContextManager[Violations] = strictly() if strict else nullcontext(Violations())
+    guards = install()
     try:
         with watching as violations:
-            _feed(instance, history, violations)
+            _feed(instance, history, guards.watch, violations)
         _check_end(instance, history)
     finally:
+        guards.close()
         instance.dispose()
 
 
-def _feed(instance: Instance, history: RecordedHistory, violations: Violations) -> None:
+def _feed(instance: Instance, history: RecordedHistory, watch: Watch, violations: Violations) -> None:
     for event in history.events:
-        instance.feed(event)
+        watch.feed(instance, event)
         if violations.first is not None:
             raise violations.first
     instance.check_complete()

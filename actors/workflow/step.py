@@ -27,6 +27,7 @@ from kernel import Command
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Unpack
+
     from structlog.typing import FilteringBoundLogger
 
     from actors.definitions import Action, Definition, Mutation, Query, StepDefinition, Workflow

@@ -127,9 +127,9 @@ class Hearing:
 
     async def _read(self, pubsub: PubSub) -> None:
         task = asyncio.current_task()
-        # asyncio.wait_for, which some clients read with, loses a cancellation that comes together with a message (3.11).
+        # asyncio.wait_for, with which some clients read, loses a cancellation that comes with a message (3.11).
         while task is not None and not task.cancelling():
-            message: object = await pubsub.get_message(timeout=None)
+            message = cast("object", await cast("Any", pubsub).get_message(timeout=None))
             if message is not None:
                 heard = cast("dict[str, Any]", message)
                 said: bytes | None = heard["data"] if heard["type"] == "message" else None

@@ -54,8 +54,8 @@ def read_record(reply: list[bytes]) -> Record:
 def write_command(command: Command, *, token: str, void: bool) -> bytes:
     """Return a command's journal field.
 
-    The first line is text for scripts: ``kind|at|token|queue|due ms|timeout ms|flags|target|label``, flags ``o`` at most
-    once, ``d`` detached, ``v`` void (asked for and taken back in one turn). Then the length of the arguments in
+    The first line is text for scripts: ``kind|at|token|queue|due ms|timeout ms|flags|target|label``, flags ``o`` at
+    most once, ``d`` detached, ``v`` void (asked for and taken back in one turn). Then the length of the arguments in
     decimal, a line break, the arguments, the options.
     """
     flags = ("o" if command.at_most_once else "") + ("v" if void else "")

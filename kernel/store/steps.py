@@ -230,14 +230,16 @@ class Steps:
 
     async def release(self, held: Held, *, nonce: int, delay_ms: int, unknown: bytes) -> None:
         """Give back a step that was begun. ``unknown``: its outcome's payload if it must not start again."""
-        await self._release(held, "", "", delay_ms, nonce, unknown)
+        await self._release(held, delay_ms=delay_ms, nonce=nonce, unknown=unknown)
 
     async def decline(self, queued: Queued, *, delay_ms: int) -> None:
         """Give back a step that was read and not begun, after a delay."""
         held = Held(queued.address, queued.generation, queued.seq, queued.attempt, "", "")
-        await self._release(held, queued.queue, queued.entry, delay_ms, 0, b"")
+        await self._release(held, queued.queue, queued.entry, delay_ms=delay_ms, nonce=0, unknown=b"")
 
-    async def _release(self, held: Held, queue: str, entry: str, delay_ms: int, nonce: int, unknown: bytes) -> None:
+    async def _release(
+        self, held: Held, queue: str = "", entry: str = "", *, delay_ms: int, nonce: int, unknown: bytes
+    ) -> None:
         await self._space.actor_call(
             "release",
             held.address,
@@ -267,7 +269,7 @@ class Steps:
 
     @property
     def complete_text(self) -> str:
-        """The text of ``complete``, for MULTI, where a script must be sent whole (a missing one would not stop the rest)."""
+        """The text of ``complete``, for MULTI: there it must be sent whole (a missing script would not stop the rest)."""
         return SCRIPTS["complete"].text
 
 

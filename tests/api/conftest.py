@@ -28,7 +28,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         async with asyncio.timeout(TEST_S_MAX):
             await pyfuncitem.obj(**arguments)
 
-    pyfuncitem.funcargs["runner"].run(bounded())
+    runner = pyfuncitem.funcargs["runner"]
+    assert isinstance(runner, asyncio.Runner)
+    runner.run(bounded())
     return True
 
 

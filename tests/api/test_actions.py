@@ -6,6 +6,7 @@ import asyncio
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -91,8 +92,7 @@ async def test_non_retryable_ends_the_attempts(manager: WorkflowManager) -> None
         try:
             await step.run_action(broken)
         except StepFailed as error:
-            assert error.message == "wrong card"
-            return error.attempts
+            return error.attempts if error.message == "wrong card" else 0
         return 0
 
     async with manager.worker():
@@ -231,7 +231,7 @@ async def test_a_step_of_a_queue_that_nobody_serves_waits_for_a_worker_that_does
         async with manager.worker(queues=["gpu"]) as special:
             assert await handle.result() == "picture"
             (view,) = await handle.steps()
-            assert view.worker in {special.incarnation}
+            assert view.worker == special.incarnation
             assert ordinary.incarnation != special.incarnation
 
 
@@ -478,7 +478,7 @@ async def test_wrong_arguments_of_a_step_are_refused_at_the_call_and_no_step_is_
     @manager.workflow(name="flow")
     async def flow(step: Step) -> str:
         try:
-            step.run_action(add, "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            await step.run_action(add, "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         except InvalidArguments as error:
             return str(error)
         return ""
@@ -522,7 +522,7 @@ async def test_a_wrong_option_of_the_step_object_is_refused_where_it_is_said(man
         found: list[str] = []
         for wrong in ({"retries": 3}, {"queue": "a b"}, {"pool": "x"}):
             try:
-                step.with_options(**wrong)
+                cast("Any", step).with_options(**wrong)
             except InvalidOption as error:
                 found.append(str(error))
         return found

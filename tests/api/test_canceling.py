@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -118,9 +119,8 @@ async def test_the_losers_of_a_race_are_canceled_and_nothing_of_them_is_left_pen
 
     @manager.workflow(name="flow")
     async def flow(step: Step) -> str:
-        futures = [step.run_action(slow), step.run_action(never), step.run_action(quick)]
-        sleep = step.sleep(3600)
-        done, pending = await asyncio.wait([*futures, sleep], return_when=asyncio.FIRST_COMPLETED)
+        racers: list[asyncio.Future[Any]] = [step.run_action(action) for action in (slow, never, quick)]
+        done, pending = await asyncio.wait([*racers, step.sleep(3600)], return_when=asyncio.FIRST_COMPLETED)
         for loser in pending:
             loser.cancel()
         (winner,) = done
@@ -171,7 +171,7 @@ async def test_what_a_workflow_leaves_running_when_it_returns_is_canceled(manage
 
     @manager.workflow(name="flow")
     async def flow(step: Step) -> str:
-        step.run_action(slow)
+        _ = step.run_action(slow)
         await step.sleep(0.1)
         return "done"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors import Stopped, Step, WorkflowManager
+from actors import Step, Stopped, WorkflowManager
 from tests.api.watching import Managers, in_state, seen
 
 Code = Callable[..., Coroutine[Any, Any, Any]]

@@ -152,8 +152,7 @@ async def test_a_key_that_holds_another_type_fails_the_step_and_nothing_is_writt
             try:
                 await future
             except StepFailed as error:
-                assert not isinstance(error, MutationBroken)
-                found.append(str(error))
+                found.append("broken" if isinstance(error, MutationBroken) else str(error))
         return found
 
     async with manager.worker():

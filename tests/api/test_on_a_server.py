@@ -17,6 +17,7 @@ from actors import (
     WorkflowManager,
     current_step,
 )
+from actors.definitions import AsyncAction
 from kernel.store.audit import audit
 from tests.api.watching import Managers, in_state, running, seen
 
@@ -68,7 +69,7 @@ async def test_a_workflow_of_every_kind_of_step_ends_as_it_should(manager: Workf
     async with manager.worker(), manager.worker():
         handles = await manager.start_many(flow.with_options(id=f"same/{i}").bind() for i in range(10))
         results = [await handle.result() for handle in handles]
-        assert sorted(result[4] for result in results)[-1] == 50
+        assert max(result[4] for result in results) == 50
         assert {(*result[:4], *result[5:]) for result in results} == {(0, 2, 4, 6, 8, 7)}
     assert await audit((await manager.store()).space) == []
 
@@ -166,30 +167,41 @@ async def test_many_watchers_on_one_connection_see_the_end(manager: WorkflowMana
 
 async def test_code_put_right_goes_on(managers: Managers, server_url: str) -> None:
     first, wrong, right = (managers(server_url, partitions=12) for _ in range(3))
+    (say_first, wait_first), (say_wrong, wait_wrong), (say_right, wait_right) = map(_actions, (first, wrong, right))
 
-    def define(manager: WorkflowManager, text: str) -> object:
-        @manager.action(name="say", retry=True)
-        async def say(text: str) -> str:
-            return text
+    @first.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        said = await step.run_action(say_first, "hello")
+        await step.run_action(wait_first)
+        return said
 
-        @manager.action(name="wait", queue="wait", retry=True)
-        async def wait() -> None: ...
+    @wrong.workflow(name="flow")
+    async def changed(step: Step) -> str:
+        said = await step.run_action(say_wrong, "goodbye")
+        await step.run_action(wait_wrong)
+        return said
 
-        @manager.workflow(name="flow")
-        async def flow(step: Step) -> str:
-            said = await step.run_action(say, text)
-            await step.run_action(wait)
-            return said
+    @right.workflow(name="flow")
+    async def mended(step: Step) -> str:
+        said = await step.run_action(say_right, "hello")
+        await step.run_action(wait_right)
+        return said
 
-        return flow
-
-    define(first, "hello")
     async with first.worker():
-        handle = await first.start(first.get_workflow("flow"))
+        handle = await first.start(flow)
         await seen(handle, in_state("wait", "queued"))
-    define(wrong, "goodbye")
     async with wrong.worker(queues=["default", "wait"]):
         await seen(handle, lambda snapshot: snapshot.status.type == "stopped")
-    define(right, "hello")
     async with right.worker(queues=["default", "wait"]):
         assert await handle.result() == "hello"
+
+
+async def say(text: str) -> str:
+    return text
+
+
+async def wait() -> None: ...
+
+
+def _actions(manager: WorkflowManager) -> tuple[AsyncAction[[str], str], AsyncAction[[], None]]:
+    return manager.action(name="say", retry=True)(say), manager.action(name="wait", queue="wait", retry=True)(wait)

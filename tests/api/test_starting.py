@@ -111,7 +111,7 @@ async def test_what_is_no_workflow_cannot_be_started_and_the_error_says_so(manag
     with pytest.raises(Misuse, match="plain"):
         await manager.start(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(Misuse, match="bind"):
-        await manager.start_many([plain])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        await manager.start_many([plain])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def test_a_value_over_the_limit_is_refused_at_the_start(managers: Managers) -> None:

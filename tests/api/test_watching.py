@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import pairwise
+
+import pytest
 
 from actors import Completed, Step, WorkflowManager
 from actors.views import Snapshot
@@ -46,10 +49,12 @@ async def test_many_watchers_see_the_steps_and_the_end(manager: WorkflowManager)
             assert snapshots[-1].ended is not None
             assert [step.result for step in snapshots[-1].steps] == [0, 1, 2]
             assert all(snapshot.id == handle.id for snapshot in snapshots)
-            assert all(a != b for a, b in zip(snapshots, snapshots[1:], strict=False))
+            assert all(a != b for a, b in pairwise(snapshots))
 
 
-async def test_who_waits_for_a_result_is_told_and_does_not_ask_again_and_again(manager: WorkflowManager) -> None:
+async def test_who_waits_for_a_result_is_told_and_does_not_ask_again_and_again(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
     go = asyncio.Event()
 
     @manager.action(name="wait")
@@ -68,12 +73,17 @@ async def test_who_waits_for_a_result_is_told_and_does_not_ask_again_and_again(m
         for _ in range(100):
             await asyncio.sleep(0)
         send = store.space.send
-        store.space.send = lambda key, *words: (calls.append(str(words[0])), send(key, *words))[1]  # type: ignore[method-assign]
+
+        def noting(key: str, *words: str | bytes | float) -> asyncio.Future[object]:
+            calls.append(str(words[0]))
+            return send(key, *words)
+
+        monkeypatch.setattr(store.space, "send", noting)
         with suppress(TimeoutError):
             async with asyncio.timeout(0.3):
                 await asyncio.shield(waiting)
         assert calls == []
-        store.space.send = send  # type: ignore[method-assign]
+        monkeypatch.undo()
         go.set()
         await waiting
 

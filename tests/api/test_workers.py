@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from actors import OutcomeUnknown, Step, StepFailed, Transaction, WorkflowManager, current_step
+from actors import OutcomeUnknown, Step, StepFailed, Stopped, Transaction, WorkflowManager, current_step
 from actors.servers import Worker
 from tests.api.watching import Managers, in_state, running, seen
 
@@ -275,7 +275,7 @@ async def test_a_worker_whose_stopping_is_cancelled_still_ends(manager: Workflow
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what a worker does not know come back sooner than it would."""
-    monkeypatch.setattr("actors.servers.turner.POSTPONE_MS", (20,))
+    monkeypatch.setattr("actors.servers.aside.POSTPONE_MS", (20,))
     monkeypatch.setattr("actors.servers.runner.DECLINE_MS", 20)
 
 
@@ -360,7 +360,7 @@ async def test_a_worker_that_was_declared_dead_goes_on_under_a_new_name(manager:
         await stage.hanging.wait()
         store = await manager.store()
         assert await store.custody.fence(before, "")
-        while worker.incarnation == before:
+        while worker.incarnation == before:  # noqa: ASYNC110 - its pulse is a thread; nothing announces it
             await asyncio.sleep(0.01)
         assert await store.custody.take_all(before, convict_at=3, unknown=b"", died=b"") == 1
         assert await handle.result() == 2
@@ -426,7 +426,8 @@ async def test_a_turn_that_takes_down_three_workers_stops_the_workflow(managers:
         await store.custody.claim(f"{tag}:ready", "dispatchers", dead="two", me=third.incarnation)
         third.host.auditor.soon()
         snapshot = await seen(handle, lambda snapshot: snapshot.status.type == "stopped")
-        assert "several workers" in snapshot.status.error.message  # type: ignore[union-attr]  # pyright: ignore
+        assert isinstance(snapshot.status, Stopped)
+        assert "several workers" in snapshot.status.error.message
         assert not reached.is_set()
     async with mended.worker():
         assert await handle.result() == "mended"

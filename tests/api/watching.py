@@ -16,7 +16,7 @@ Managers = Callable[..., WorkflowManager]
 async def seen(handle: WorkflowHandle[Any], condition: Callable[[Snapshot], object]) -> Snapshot:
     """Return the first snapshot for which ``condition`` holds."""
     snapshots = handle.watch()
-    async with aclosing(snapshots):  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    async with aclosing(snapshots):
         async for snapshot in snapshots:
             if condition(snapshot):
                 return snapshot

@@ -4,15 +4,21 @@ import json
 import os
 import re
 import signal
+from datetime import UTC, datetime
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from actors import InProgress, Snapshot, StepView
+from actors.demo.board import Board, Entry
 from actors.demo.check import compare, count_files, count_text, miscounted
 from actors.demo.documents import find_documents, own_documents
 from actors.demo.figures import reading_s, structure_of, words_in
+from actors.demo.view import draw
 from tests.cli.processes import ROOT, living
 
 if TYPE_CHECKING:
@@ -84,6 +90,27 @@ def test_without_a_folder_the_projects_own_documents_are_taken() -> None:
 
     assert root == own_documents().resolve() == ROOT
     assert ROOT / "README.md" in found
+
+
+def test_the_picture_shows_progress_workers_and_what_happened(tmp_path: Path) -> None:
+    running = StepView(2, "count_words", "action", "running", worker="w")
+    done = StepView(1, "read_document", "action", "completed")
+    snapshot = Snapshot("x", "analyse", InProgress(), (done, running), {}, datetime.now(UTC), None)
+    first, second = (Entry(name, tmp_path / name, name) for name in ("one.md", "[two].md"))
+    first.snapshot = snapshot
+    board = Board(tmp_path, [first, second], steps_each=7)
+    board.say("worker 1 killed")
+    out = Console(width=100, file=StringIO(), markup=False, highlight=False)
+
+    out.print(draw(board))
+
+    assert isinstance(out.file, StringIO)
+    picture = out.file.getvalue()
+    assert "1/14" in picture
+    assert "0 of 2 documents" in picture
+    assert "[two].md" in picture
+    assert "count_words" in picture
+    assert "worker 1 killed" in picture
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from kernel.store.lanes import Connector
 from kernel.store.scripts import SCRIPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from redis import Redis as BlockingRedis
     from redis.asyncio import Redis
@@ -131,7 +131,7 @@ class MortalConnector(Connector):
 
     def blocking_client(self) -> BlockingRedis:
         client = self._inner.blocking_client()
-        execute = cast("Callable[..., Any]", client.execute_command)
+        execute = cast("Any", client.execute_command)
 
         def unless_dead(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as redis-py has it
             if self._life.over:

@@ -110,7 +110,8 @@ async def test_a_connection_that_breaks_while_a_lost_script_is_loaded_again_is_m
         return words[-1]
 
     link = await linked(Server(answer))
-    assert await asyncio.gather(link.call(script, "{t:0}", "a"), link.send("k", "ECHO", "b")) == ["a", "b"]
+    first, second = link.call(script, "{t:0}", "a"), link.send("k", "ECHO", "b")
+    assert (await first, await second) == ("a", "b")
     assert await link.send("k", "ECHO", "c") == "c"
     assert link.epoch == 1
     await link.close()
@@ -145,7 +146,7 @@ async def test_a_subscription_whose_keeper_fails_is_made_anew(
     hearing, failures = Hearing(space), [RuntimeError("odd"), RedisConnectionError("gone")]
     keep: Any = hearing._subscribe
 
-    async def fail_at_first(pubsub: Any) -> None:
+    async def fail_at_first(pubsub: object) -> None:
         if failures:
             raise failures.pop()
         await keep(pubsub)

@@ -1,0 +1,92 @@
+"""Aside: what is done with an actor that cannot be turned here now: left to other workers, or stopped until mended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors.definitions import DEFAULT_VERSION
+from actors.errors import Failure, UnknownDefinition
+from actors.workflow import TurnTooLong
+from kernel import ZERO, Refused
+
+if TYPE_CHECKING:
+    from actors.definitions import Workflow
+    from actors.errors import NondeterminismError
+    from actors.servers.host import Host
+    from kernel import Record
+
+log = structlog.get_logger(__name__)
+
+POSTPONE_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000)
+"""How long work of unknown code is left to others, the longer the more often it came."""
+POSTPONED_MAX: Final = 10_000
+"""Actors of which it is remembered how often they came."""
+
+_POISON: Final = Failure(
+    kind="WorkflowFailed",
+    error_type="PoisonTurn",
+    message="its turn took down several workers: look for an endless loop or unbounded memory in the workflow's code, "
+    "mend it, then resume the instance",
+)
+
+
+class Aside:
+    """Sets actors aside for one worker."""
+
+    def __init__(self, host: Host) -> None:
+        """Work for one worker."""
+        self._host = host
+        self._postponed: dict[str, int] = {}
+
+    def workflow(self, record: Record) -> Workflow[..., object]:
+        """Return the code of an actor.
+
+        Raises:
+            UnknownDefinition: this worker does not have it.
+        """
+        return self._host.registry.get_workflow(record.name, record.version or DEFAULT_VERSION)
+
+    async def postpone(self, address: str, ready: str) -> None:
+        """Leave an actor whose code is not known here to others, for a time."""
+        if len(self._postponed) > POSTPONED_MAX:
+            self._postponed.clear()
+        times = self._postponed.get(address, 0)
+        self._postponed[address] = times + 1
+        if ready:
+            delay_ms = POSTPONE_MS[min(times, len(POSTPONE_MS) - 1)]
+            await self._host.store.turns.postpone(address, ready, delay_ms=delay_ms)
+
+    async def stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
+        """Stop an actor until its code is mended. Raises StaleTurn and the like if it has moved on."""
+        replica = self._host.cache.get(address)
+        if replica is not None:
+            self._host.cache.drop(replica)
+        if isinstance(error, TurnTooLong):
+            log.error("workflow stopped: its turn blocked the worker", workflow_id=address, error=str(error))
+        else:
+            log.error("workflow stopped: its code does not fit its journal", workflow_id=address, error=str(error))
+        await self._stop(address, record, Failure.from_exception(error, kind="WorkflowFailed"))
+
+    async def condemn(self, address: str, entry: str) -> None:
+        """Stop an actor whose turns have killed workers."""
+        try:
+            record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
+            await self._stop(address, record, _POISON)
+        except Refused:
+            pass
+        await self._host.store.turns.settle(address, entry)
+
+    async def _stop(self, address: str, record: Record, reason: Failure) -> None:
+        try:
+            fingerprint = self.workflow(record).fingerprint
+        except UnknownDefinition:
+            fingerprint = ""
+        await self._host.store.turns.stop(
+            address,
+            generation=record.generation,
+            base=record.consumed,
+            reason=reason.encode(),
+            fingerprint=fingerprint,
+        )
