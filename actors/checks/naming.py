@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ABSENT: Final = object()
 _PUBLIC: Final[Mapping[str, str]] = {
     "posix": "os", "nt": "os", "_io": "io", "_socket": "socket", "_sqlite3": "sqlite3", "_datetime": "datetime",
-    "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "concurrent.futures._base": "concurrent.futures",
+    "pathlib._local": "pathlib", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "concurrent.futures._base": "concurrent.futures",
 }  # fmt: skip
 """Modules that functions say they are from → the ones that people import."""
 _CLOCKS: Final = frozenset(
@@ -51,11 +51,11 @@ class Named(NamedTuple):
         if value is _ABSENT:
             return Named(shown, f"{self.dotted}.{name}", _ABSENT)
         if isinstance(value, ModuleType):
-            return Named(shown, f"{value.__name__}.{name}", vars(value).get(name, _ABSENT))
+            return Named(shown, f"{_public(value.__name__)}.{name}", vars(value).get(name, _ABSENT))
         if isinstance(value, type):
             for base in value.__mro__:
                 if name in vars(base):
-                    return Named(shown, f"{base.__module__}.{base.__qualname__}.{name}", _ABSENT)
+                    return Named(shown, f"{_public(base.__module__)}.{base.__qualname__}.{name}", _ABSENT)
         return None
 
     def rule(self) -> Rule | None:
@@ -79,14 +79,17 @@ def value_named(shown: str, value: object) -> Named:
     return Named(shown, dotted, value)
 
 
+def _public(module: str) -> str:
+    return _PUBLIC.get(module, module)
+
+
 def _own_names(value: object) -> tuple[str, ...]:
     """Return the names that a function or class gives itself."""
     if not isinstance(value, FunctionType | BuiltinFunctionType | type):
         return ()
     module = cast("str | None", getattr(value, "__module__", None)) or ""
     name = value.__qualname__
-    public = _PUBLIC.get(module, module)
-    return (f"{public}.{name}", f"{module.partition('.')[0]}.{name}")
+    return (f"{_public(module)}.{name}", f"{module.partition('.')[0]}.{name}")
 
 
 def _by_value(value: object) -> Rule | None:

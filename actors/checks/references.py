@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PASSED_OVER: Final = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "PUSH_NULL", "RESUME", "COPY_FREE_VARS", "PRECALL"})
 """Instructions that leave what was loaded last where it is."""
+_MOVES: Final = frozenset({"SWAP", "POP_TOP"})
 _CONSTANTS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
 _LOCALS: Final = ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "LOAD_NAME")
 _STORES: Final = ("STORE_FAST", "STORE_DEREF", "STORE_NAME")
@@ -53,9 +54,8 @@ class _Reader:
         for instruction in dis.get_instructions(code):
             if instruction.opname in _PASSED_OVER:
                 continue
-            before = loaded
-            loaded = self._load(instruction, before)
-            if loaded is None or loaded is before:
+            loaded = self._load(instruction, loaded)
+            if loaded is None or instruction.opname in _MOVES:
                 continue
             if isinstance(loaded.value, FunctionType):
                 yield loaded.value
@@ -67,7 +67,9 @@ class _Reader:
                 yield Finding(code.co_filename, line, code.co_qualname, what, rule.instead, rule.certain)
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
-                yield from _Reader(constant, self._module, self._locals).read()
+                # Only what it has from here: a parameter of its own may have the same name as a local of ours.
+                known = {name: self._locals[name] for name in constant.co_freevars if name in self._locals}
+                yield from _Reader(constant, self._module, known).read()
 
     def _load(self, instruction: dis.Instruction, loaded: Named | None) -> Named | None:
         """Return what the instruction leaves on the stack, if it is known."""
@@ -86,6 +88,9 @@ class _Reader:
             return None if loaded is None else loaded.attribute(argument)
         if name in {"IMPORT_NAME", "IMPORT_FROM"}:
             return self._import(name, argument)
+        if name in _MOVES:
+            # `import a.b as c` moves what it has imported about.
+            return loaded if loaded is not None and loaded.dotted == self._importing else None
         if name in _STORES:
             self._store(argument, loaded)
         return None
@@ -104,11 +109,13 @@ class _Reader:
                 return None
             top = name.partition(".")[0]
             return module_named(top, top)
+        if self._importing.endswith(f".{name}"):
+            return module_named(name, self._importing)  # import a.b as c
         return module_named(self._importing, self._importing).attribute(name) if self._importing else None
 
     def _store(self, name: str, loaded: Named | None) -> None:
-        """Remember what an import binds; anything else that is bound is not known."""
-        if loaded is None or not self._importing:
+        """Remember what a local name is bound to, if it is known."""
+        if loaded is None:
             self._locals.pop(name, None)
         else:
             self._locals[name] = loaded._replace(shown=name)

@@ -90,6 +90,7 @@ RULES: Final[dict[str, Rule]] = {
         _THREAD,
         """threading.Thread threading.Timer _thread.start_new_thread multiprocessing.Process multiprocessing.Pool
         concurrent.futures.thread.ThreadPoolExecutor concurrent.futures.process.ProcessPoolExecutor
+        concurrent.futures.ThreadPoolExecutor concurrent.futures.ProcessPoolExecutor
         asyncio.to_thread asyncio.run asyncio.new_event_loop asyncio.run_coroutine_threadsafe asyncio.Runner""",
     ),
     **_rules(

@@ -7,6 +7,7 @@ import inspect
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Generic, cast
 
+from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
 from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
 
@@ -38,11 +39,16 @@ class Workflow(Definition[P, R_co]):
         defaults: Defaults,
         options: Mapping[str, object],
     ) -> None:
-        """Register nothing; ``options`` are the definition's own, checked here."""
+        """Register nothing; ``options`` are the definition's own, checked here, and so is what the code shows.
+
+        Raises:
+            DeterminismViolation: the code reads the wall clock, blocks or does I/O.
+        """
         super().__init__(function, kind="workflow", name=name, defaults=defaults)
         self.version = check_name("version", version)
         self.options = resolve_options(WorkflowSettings(), options, kind="workflow", allowed=_AT_DEFINITION)
         self._fingerprint: list[str] = []
+        check_definition(function)
 
     def __call__(self, step: Step, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Run the workflow's code inline, as part of the caller."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from actors.checks import check_definition
 from actors.determinism import Installation, install
 from actors.servers.auditor import Auditor
 from actors.servers.courier import Courier
@@ -75,7 +76,14 @@ class Worker:
         return self._host
 
     async def start(self) -> None:
-        """Register and begin all loops."""
+        """Register and begin all loops.
+
+        Raises:
+            DeterminismViolation: a workflow calls a helper that reads the wall clock, blocks or does I/O.
+        """
+        for workflow in self._registry.workflows:
+            # Once more: when it was defined, helpers further down in its module were not there yet.
+            check_definition(workflow.function)
         self._loop = asyncio.get_running_loop()
         incarnation = uuid.uuid4().hex
         self._host = host = Host(

@@ -24,7 +24,8 @@ AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "
 """Error words of a node that cannot serve now, or is no longer the one to ask."""
 ELSEWHERE: Final = ("MOVED", "ASK")
 """Error words of a node that does not serve the slot any more, or not this key."""
-BATCH_MAX: Final = 256
+BATCH_MAX: Final = 32
+"""Calls of one pipeline. With more, the server would wait while this side works on the replies, and the other way round."""
 BACKOFF_S_MAX: Final = 0.5
 
 

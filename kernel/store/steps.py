@@ -269,7 +269,7 @@ class Steps:
 
     @property
     def complete_text(self) -> str:
-        """The text of ``complete``, for MULTI: there it must be sent whole (a missing script would not stop the rest)."""
+        """The text of ``complete``, for MULTI: there it is sent whole (a missing script would not stop the rest)."""
         return SCRIPTS["complete"].text
 
 
