@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Until = Callable[[Callable[[], object]], None]
 
+pytest_plugins = ["actors.testing.plugin"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a server where there is none to start."""

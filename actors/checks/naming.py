@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ABSENT: Final = object()
 _PUBLIC: Final[Mapping[str, str]] = {
     "posix": "os", "nt": "os", "_io": "io", "_socket": "socket", "_sqlite3": "sqlite3", "_datetime": "datetime",
-    "pathlib._local": "pathlib", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "concurrent.futures._base": "concurrent.futures",
+    "pathlib._local": "pathlib", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path",
 }  # fmt: skip
 """Modules that functions say they are from → the ones that people import."""
 _CLOCKS: Final = frozenset(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PASSED_OVER: Final = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "PUSH_NULL", "RESUME", "COPY_FREE_VARS", "PRECALL"})
 """Instructions that leave what was loaded last where it is."""
+_ATTRIBUTES: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_IMPORTS: Final = frozenset({"IMPORT_NAME", "IMPORT_FROM"})
 _MOVES: Final = frozenset({"SWAP", "POP_TOP"})
 _CONSTANTS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
 _LOCALS: Final = ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "LOAD_NAME")
@@ -60,7 +62,8 @@ class _Reader:
             if isinstance(loaded.value, FunctionType):
                 yield loaded.value
             rule = loaded.rule()
-            if rule is not None:
+            # What is imported is found where it is used.
+            if rule is not None and instruction.opname not in _IMPORTS:
                 line = (instruction.positions.lineno if instruction.positions else None) or code.co_firstlineno
                 call = "()" if rule.certain else ""
                 what = f"{loaded.shown}{call} {rule.why}"
@@ -74,26 +77,27 @@ class _Reader:
     def _load(self, instruction: dis.Instruction, loaded: Named | None) -> Named | None:
         """Return what the instruction leaves on the stack, if it is known."""
         name, argument = instruction.opname, instruction.argval
-        if name in _CONSTANTS:
-            self._constants = [*self._constants[-1:], argument]
-            return None
         if name.startswith("LOAD_GLOBAL"):
             return self._global(argument)
         if name.startswith(_LOCALS):
-            # An instruction that loads two leaves the second on top.
-            local = argument[-1] if isinstance(argument, tuple) else argument
-            found = self._locals.get(local)
-            return self._global(local) if found is None and name == "LOAD_NAME" else found
-        if name in {"LOAD_ATTR", "LOAD_METHOD"}:
-            return None if loaded is None else loaded.attribute(argument)
-        if name in {"IMPORT_NAME", "IMPORT_FROM"}:
+            return self._local(argument, loads_name=name == "LOAD_NAME")
+        if name in _IMPORTS:
             return self._import(name, argument)
-        if name in _MOVES:
-            # `import a.b as c` moves what it has imported about.
-            return loaded if loaded is not None and loaded.dotted == self._importing else None
-        if name in _STORES:
+        if name in _CONSTANTS:
+            self._constants = [*self._constants[-1:], argument]
+        elif name in _STORES:
             self._store(argument, loaded)
+        elif loaded is not None and name in _ATTRIBUTES:
+            return loaded.attribute(argument)
+        elif loaded is not None and name in _MOVES and loaded.dotted == self._importing:
+            return loaded  # `import a.b as c` moves what it has imported about
         return None
+
+    def _local(self, names: str | tuple[str, ...], *, loads_name: bool) -> Named | None:
+        # An instruction that loads two leaves the second on top.
+        name = names if isinstance(names, str) else names[-1]
+        found = self._locals.get(name)
+        return self._global(name) if found is None and loads_name else found
 
     def _global(self, name: str) -> Named | None:
         if name in self._module:

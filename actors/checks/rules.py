@@ -13,6 +13,7 @@ class Rule(NamedTuple):
     certain: bool
 
 
+_SLEEP: Final = "write `await step.sleep(seconds)` or `await asyncio.sleep(seconds)`"
 _CLOCK: Final = "reads the machine's clock"
 _RANDOM: Final = "differs on every replay"
 _MACHINE: Final = "differs between workers"
@@ -20,17 +21,20 @@ _ACTION: Final = "do it in a function decorated with @manager.action and call st
 _THREAD: Final = "await steps side by side (asyncio.gather), or call an action: a plain `def` runs in a thread"
 
 
-def _rules(certain: bool, why: str, instead: str, names: str) -> dict[str, Rule]:  # noqa: FBT001 - reads as a table
-    return {name: Rule(why, instead, certain) for name in names.split()}
+def _mistakes(why: str, instead: str, names: str) -> dict[str, Rule]:
+    return {name: Rule(why, instead, certain=True) for name in names.split()}
+
+
+def _doubts(why: str, instead: str, names: str) -> dict[str, Rule]:
+    return {name: Rule(why, instead, certain=False) for name in names.split()}
 
 
 RULES: Final[dict[str, Rule]] = {
-    **_rules(True, _CLOCK, "write `step.now()`", "datetime.datetime.now datetime.datetime.utcnow"),
-    **_rules(True, _CLOCK, "write `step.now()`, or `step.now().date()` for the day", "datetime.date.today"),
-    **_rules(True, "blocks the worker", "write `await step.sleep(seconds)` or `await asyncio.sleep(seconds)`", "time.sleep"),
-    **_rules(True, "tells machine and time", "write `uuid.uuid4()` or `step.uuid4()`", "uuid.uuid1"),
-    **_rules(
-        True,
+    **_mistakes(_CLOCK, "write `step.now()`", "datetime.datetime.now datetime.datetime.utcnow"),
+    **_mistakes(_CLOCK, "write `step.now()`, or `step.now().date()` for the day", "datetime.date.today"),
+    **_mistakes("blocks the worker", _SLEEP, "time.sleep"),
+    **_mistakes("tells machine and time", "write `uuid.uuid4()` or `step.uuid4()`", "uuid.uuid1"),
+    **_mistakes(
         "does I/O",
         _ACTION,
         """io.open os.open builtins.input
@@ -49,8 +53,7 @@ RULES: Final[dict[str, Rule]] = {
         httpx.get httpx.post httpx.put httpx.patch httpx.delete httpx.head httpx.options httpx.request httpx.stream
         urllib3.request""",
     ),
-    **_rules(
-        False,
+    **_doubts(
         "does I/O",
         _ACTION,
         """requests.Session httpx.Client httpx.AsyncClient aiohttp.ClientSession aiohttp.request urllib3.PoolManager
@@ -61,31 +64,27 @@ RULES: Final[dict[str, Rule]] = {
         asyncio.create_subprocess_exec asyncio.create_subprocess_shell
         os.stat os.path.exists os.path.isfile os.path.isdir os.path.getmtime os.path.getsize glob.glob glob.iglob""",
     ),
-    **_rules(
-        False,
+    **_doubts(
         _CLOCK,
         "write `step.now()`",
         """pendulum.now pendulum.today arrow.now arrow.utcnow django.utils.timezone.now django.utils.timezone.localtime
         pandas.Timestamp.now pandas.Timestamp.today numpy.datetime64""",
     ),
-    **_rules(
-        False,
+    **_doubts(
         _RANDOM,
         "draw it in a function decorated with @manager.action; for random numbers use `step.random`",
         """os.urandom secrets.token_bytes secrets.token_hex secrets.token_urlsafe secrets.choice secrets.randbelow
         secrets.randbits random.SystemRandom numpy.random.rand numpy.random.randn numpy.random.randint
         numpy.random.random numpy.random.choice numpy.random.shuffle numpy.random.default_rng""",
     ),
-    **_rules(
-        False,
+    **_doubts(
         _MACHINE,
         "pass it as an argument of the workflow, or get it from an action",
         """os.getenv os.environ os.environb os.getpid os.getppid os.getcwd os.cpu_count os.uname os.getlogin
         socket.gethostname socket.getfqdn platform.node platform.platform platform.uname platform.python_version
         uuid.getnode builtins.id sys.argv sys.stdin pathlib.Path.cwd pathlib.Path.home""",
     ),
-    **_rules(
-        False,
+    **_doubts(
         "runs code where nothing is recorded",
         _THREAD,
         """threading.Thread threading.Timer _thread.start_new_thread multiprocessing.Process multiprocessing.Pool
@@ -93,8 +92,7 @@ RULES: Final[dict[str, Rule]] = {
         concurrent.futures.ThreadPoolExecutor concurrent.futures.ProcessPoolExecutor
         asyncio.to_thread asyncio.run asyncio.new_event_loop asyncio.run_coroutine_threadsafe asyncio.Runner""",
     ),
-    **_rules(
-        False,
+    **_doubts(
         "waits for other threads",
         "use asyncio.Lock, asyncio.Event, asyncio.Queue of the same name",
         """threading.Lock threading.RLock threading.Event threading.Condition threading.Semaphore threading.Barrier

@@ -1,7 +1,7 @@
 """Shapes: what a function's source does that a replay may not repeat, though it calls nothing wrong.
 
-Iteration over sets where the order shows, module state that is changed, unseeded random numbers, files by way of ``Path``.
-Nothing of this is certain: it is for ``headrace check``. Without source nothing is found.
+Iteration over sets where the order shows, module state that is changed, unseeded random numbers, files by way of
+``Path``. Nothing of this is certain: it is for ``headrace check``. Without source nothing is found.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def _is_set_annotation(annotation: ast.expr | None) -> bool:
 
 
 def _shows_order(loop: ast.For) -> bool:
-    """Tell whether what the loop does may depend on the order: it waits, asks for something, collects, or ends early."""
+    """Tell whether what a loop does may depend on the order: it waits, asks for something, collects, ends early."""
     for statement in loop.body:
         for node in ast.walk(statement):
             match node:

@@ -15,7 +15,7 @@ from actors.checks.shapes import find_shapes
 from actors.errors import DeterminismViolation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 _SHOWN: Final = 10
 _OWN: Final = __file__.rpartition("/")[0].removesuffix("actors/checks")
@@ -29,7 +29,7 @@ _collecting: ContextVar[bool] = ContextVar("collecting", default=False)
 
 
 @contextmanager
-def collecting() -> Iterator[None]:
+def collecting() -> Generator[None]:
     """Let definitions pass inside the block, for somebody who asks for all findings afterwards."""
     token = _collecting.set(True)
     try:

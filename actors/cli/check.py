@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.checks import check_workflow, collecting
 from actors.cli.errors import CommandError
@@ -65,7 +65,8 @@ def _workflows(module: ModuleType, found: object, path: str) -> list[Workflow[..
         listed = candidate.workflows if isinstance(candidate, Registry) else (candidate,)
         for flow in listed:
             if isinstance(flow, Workflow):
-                flows.setdefault(inspect.unwrap(flow.function), flow)
+                known = cast("Workflow[..., Any]", flow)
+                flows.setdefault(inspect.unwrap(known.function), known)
     if not flows:
-        raise CommandError(f"{path!r} has no workflows: name a module, manager or workflow that has, such as shop.flows")
+        raise CommandError(f"{path!r} has no workflows: name a module or manager that has, such as shop.flows")
     return list(flows.values())

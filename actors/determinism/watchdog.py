@@ -1,12 +1,12 @@
 """Watchdog: breaks off a turn that blocks its worker, by an exception raised in the worker's own thread.
 
 The worker's part of it costs two stores a turn: ``Watch.turn`` says which instance is being fed. A thread looks
-every half second; the same instance at the same event at so many looks in a row is a turn that blocks. Counting looks and
-reading no clock, it is not deceived by a machine that stood still.
+every half second; the same instance at the same event at so many looks in a row is a turn that blocks. Counting looks
+and reading no clock, it is not deceived by a machine that stood still.
 
-The exception is set by ``PyThreadState_SetAsyncExc`` and raised when the thread runs Python code again: a call into C is
-not interrupted, only told of in the log. Workflow code may catch it; then it is set again. Once the turn is over, the
-thread that fed makes sure that none is left to be raised later, in the worker's code:
+The exception is set by ``PyThreadState_SetAsyncExc`` and raised when the thread runs Python code again: a call into C
+is not interrupted, only told of in the log. Workflow code may catch it; then it is set again. Once the turn is over,
+the thread that fed makes sure that none is left to be raised later, in the worker's code:
 
 =====================================  =================================================
 watchdog, holding the lock             worker

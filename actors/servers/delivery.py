@@ -67,7 +67,7 @@ class Delivery:
                 deadline_ms=self._host.now_ms() + DEADLINE_MS,
                 timeout_ms=command.timeout_ms,
                 retention_ms=int(retention) if retention else None,
-                fields={"parent": parent},
+                fields={"parent": parent, **({"version": command.options} if command.options else {})},
             )
         except Gone:
             await self._outcome_unknown(message)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from actors.servers.server import Server
-from kernel import Entry, Reader
+from kernel import Entry, Reader, draw_nonce
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -24,6 +24,7 @@ class Dispatcher(Server):
         """Work for one worker."""
         super().__init__()
         self._host = host
+        self._alone = asyncio.Lock()
 
     async def run(self) -> None:
         """Read and turn until cancelled."""
@@ -65,13 +66,31 @@ class Dispatcher(Server):
         host = self._host
         address, ready = entry.fields[1].decode(), entry.id.decode()
         try:
-            if entry.deliveries >= host.deaths_max:
-                # It came back so often from dead workers that it is not turned again: the actor is stopped.
-                await host.turner.condemn(address, ready)
+            if entry.deliveries > 1:
+                await self._turn_alone(address, ready)
             else:
                 await host.turner.take(address, ready)
         finally:
             host.hands.entries.discard(key)
+
+    async def _turn_alone(self, address: str, ready: str) -> None:
+        """Turn an actor whose ready entry was in a dead worker's hands, among others that have done no harm.
+
+        One at a time, and noted: so what is counted is deaths during its own turn, and the innocent are not condemned.
+        """
+        host, turns = self._host, self._host.store.turns
+        async with self._alone:
+            risks = await turns.risk(address, ready, token=f"{draw_nonce():x}")
+            # The death that made it suspect counts, and those in the turns that were noted before this one.
+            handle = host.turner.condemn if risks >= host.deaths_max else host.turner.take
+            try:
+                await handle(address, ready)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                await turns.survived(address)
+                raise
+            await turns.survived(address)
 
     def _capacity(self) -> int:
         hands = self._host.hands

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from actors.definitions import DEFAULT_VERSION
 from actors.servers.cache import Cache
 from actors.servers.hands import Hands
 from kernel import Begun, KernelError, Refused, ServerUnreachable, Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from actors.determinism import Watch
     from actors.registry import Registry
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+RESUMED_MAX: Final = 1_000
+"""Stopped instances of one workflow and partition that are tried at once; the oldest come first."""
 PATIENCE_MS: Final = 500
 """Commands of a queue whose oldest entry has waited longer are not begun ahead of it."""
 
@@ -122,24 +125,22 @@ class Host:
 
     async def resume_stopped(self) -> None:
         """Let stopped instances of known workflows go on, whose code is no longer the code that stopped them."""
-        instances = self.store.instances
-        for workflow in self.registry.workflows:
+        code = {(workflow.name, workflow.version): workflow.fingerprint for workflow in self.registry.workflows}
+        for name in {name for name, _ in code}:
             for tag in self.store.space.keys.tags:
-                page = await instances.page(
-                    tag,
-                    name=workflow.name,
-                    status="stopped",
-                    before="+inf",
-                    after="-inf",
-                    count=100,
-                    newest_first=False,
+                page = await self.store.instances.page(
+                    tag, name=name, status="stopped", before="+inf", after="-inf", count=RESUMED_MAX, newest_first=False
                 )
-                for address, _ in page:
-                    await self._resume(address, workflow.fingerprint)
+                await asyncio.gather(*(self._resume(address, name, code) for address, _ in page))
 
-    async def _resume(self, address: str, fingerprint: str) -> None:
+    async def _resume(self, address: str, name: str, code: Mapping[tuple[str, str], str]) -> None:
+        instances = self.store.instances
+        version = (await instances.field(address, "", "version") or DEFAULT_VERSION.encode()).decode()
+        fingerprint = code.get((name, version))
+        if fingerprint is None:
+            return
         try:
-            await self.store.instances.resume(address, fingerprint=fingerprint)
+            await instances.resume(address, fingerprint=fingerprint)
             log.info("a stopped workflow goes on with mended code", workflow_id=address)
         except Refused:
             pass

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from actors.errors import HeadraceError
+from actors.errors import HeadraceError, NondeterminismError
 from actors.handle import WorkflowHandle
+from actors.results import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,6 +56,7 @@ class TestedHandle(WorkflowHandle[R_co]):
         Raises:
             WorkflowFailed, WorkflowCanceled, WorkflowNotFound, TimeoutError: as of any handle.
             NothingHappens: it waits for what nobody brings, such as an event that the test has to send.
+            NondeterminismError: it was stopped, since its code does not fit its journal, or blocks.
         """
         return await self._unless_stuck(super().result(timeout), self._explain)
 
@@ -64,11 +66,11 @@ class TestedHandle(WorkflowHandle[R_co]):
 
     async def _explain(self) -> BaseException:
         status = await self.status()
+        if isinstance(status, Stopped):
+            return NondeterminismError(status.error.message)
         waiting = ", ".join(_shown(step) for step in await self.steps() if step.state not in _OVER)
-        reason = getattr(status, "error", None)
-        said = f" ({reason.message})" if reason is not None else ""
         return NothingHappens(
-            f"workflow {self.id!r} is {status.type}{said} and nothing is under way that could end it; it waits for: "
+            f"workflow {self.id!r} is {status.type} and nothing is under way that could end it; it waits for: "
             f"{waiting or 'nothing'}. Send the event that it awaits (tester.send_event), or give the wait a timeout"
         )
 

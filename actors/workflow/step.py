@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
+from actors.definitions import DEFAULT_VERSION
 from actors.errors import CallNotAllowed, InvalidArguments, InvalidOption
 from actors.options import (
     InlineStepOptions,
@@ -125,7 +126,8 @@ class Step:
         commands = self._commands
         name, arguments, options = workflow.name, workflow.encode_arguments(args, kwargs), workflow.options
         due_ms = options.due_ms(commands.now_ms)
-        command = Command("child", name, name, arguments, b"", commands.at, "", due_ms, options.timeout_ms)
+        version = b"" if workflow.version == DEFAULT_VERSION else workflow.version.encode()
+        command = Command("child", name, name, arguments, version, commands.at, "", due_ms, options.timeout_ms)
         return self._ask(command, workflow)
 
     def _run(

@@ -249,6 +249,21 @@ class Turns:
         reply = accepted(await self._space.actor_call("settle", address, address, entry))
         return reply[0] == b"MORE"
 
+    async def risk(self, address: str, entry: str, *, token: str) -> int:
+        """Note that a turn begins that may be what its last worker died of.
+
+        Returns how many of these have begun and not ended, this one included; 0: the entry names nothing any more. Call
+        ``survived`` after the turn.
+        """
+        reply = await self._space.actor_call("risk", address, address, entry, token)
+        assert isinstance(reply, int)
+        return reply
+
+    async def survived(self, address: str) -> None:
+        """Note that the worker has survived an actor's turn."""
+        tag = self._space.keys.tag_of(address)
+        await self._space.send(tag, "HDEL", keys.actor(tag, address), "risks")
+
     async def postpone(self, address: str, entry: str, *, delay_ms: int) -> None:
         """Give a ready entry back to others, after a delay."""
         await self._space.actor_call("postpone", address, self._space.clock, address, entry, delay_ms)

@@ -144,6 +144,23 @@ async def test_a_stopped_workflow_is_not_tried_again_with_the_code_that_stopped_
     assert await handle.cancel() is True
 
 
+async def test_a_stopped_workflow_is_not_tried_again_because_another_version_has_other_code(managers: Managers) -> None:
+    old, new = Version(managers()), Version(managers())
+    flow = old.manager.workflow(name="flow")(original(old))
+    async with old.manager.worker():
+        handle = await old.manager.start(flow)
+        await seen(handle, in_state("wait", "queued"))
+    new.manager.workflow(name="flow")(renamed(new))
+    new.manager.workflow(name="flow", version="2")(other_sleep(new))
+    async with new.manager.worker(queues=["default", "wait"]) as worker:
+        await seen(handle, lambda snapshot: isinstance(snapshot.status, Stopped))
+        store = await new.manager.store()
+        before = (await store.instances.record(handle.address))["reason"]
+        await worker.host.resume_stopped()
+        assert isinstance(await handle.status(), Stopped)
+        assert (await store.instances.record(handle.address))["reason"] == before
+
+
 async def test_resuming_what_is_not_stopped_says_so(managers: Managers) -> None:
     old = Version(managers())
     flow = old.manager.workflow(name="flow")(original(old))

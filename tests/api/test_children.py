@@ -154,6 +154,23 @@ async def test_cleaning_up_a_parent_cleans_up_its_children(manager: WorkflowMana
         assert worker.host.hands.free == worker.host.hands.concurrency
 
 
+async def test_a_child_runs_under_the_version_that_its_parent_named(manager: WorkflowManager) -> None:
+    @manager.workflow(name="child", version="1")
+    async def old(step: Step) -> str:
+        return "old"
+
+    @manager.workflow(name="child", version="2")
+    async def new(step: Step) -> str:
+        return "new"
+
+    @manager.workflow(name="parent")
+    async def parent(step: Step) -> list[str]:
+        return [await step.run_workflow(old), await step.run_workflow(new)]
+
+    async with manager.worker():
+        assert await (await manager.start(parent)).result() == ["old", "new"]
+
+
 async def test_wrong_child_options_are_refused_where_they_are_said(manager: WorkflowManager) -> None:
     @manager.workflow(name="child")
     async def child(step: Step) -> None: ...

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import cast
 
 import pytest
 
-from actors import OutcomeUnknown, Step, StepFailed, Stopped, Transaction, WorkflowManager, current_step
+from actors import OutcomeUnknown, Step, StepFailed, StepTimedOut, Stopped, Transaction, WorkflowManager, current_step
 from actors.servers import Worker
+from kernel import Begun, Store, TimedOut, read_queued
 from tests.api.watching import Managers, in_state, running, seen
 
 
@@ -413,18 +415,21 @@ async def test_a_turn_that_takes_down_three_workers_stops_the_workflow(managers:
     handle = await manager.start(flow.with_options(id="x"))
     store = await manager.store()
     (tag,) = store.space.keys.tags
-    for consumer in ("one", "two"):  # two workers took its ready entry, and died of it
+    for consumer in ("one", "two"):  # two workers took its ready entry, and died
         await store.custody.found([(f"{tag}:ready", "dispatchers")])
         words = ("XREADGROUP", "GROUP", "dispatchers", consumer, "COUNT", 1, "STREAMS", f"{tag}:ready", ">")
         if consumer == "one":
             assert await store.space.send(tag, *words)
         else:
-            assert await store.custody.claim(f"{tag}:ready", "dispatchers", dead="one", me=consumer)
-    async with manager.worker() as third:
-        victims.append(third)
-        # The third take-over is the one that condemns: nobody turns it again.
-        await store.custody.claim(f"{tag}:ready", "dispatchers", dead="two", me=third.incarnation)
-        third.host.auditor.soon()
+            (entry,) = await store.custody.claim(f"{tag}:ready", "dispatchers", dead="one", me=consumer)
+            # The second and a third one had nothing else under way: it was this turn that they died of.
+            for token in ("second", "third"):
+                assert await store.turns.risk(handle.address, entry.id.decode(), token=token)
+    async with manager.worker() as fourth:
+        victims.append(fourth)
+        # Nobody turns it again.
+        await store.custody.claim(f"{tag}:ready", "dispatchers", dead="two", me=fourth.incarnation)
+        fourth.host.auditor.soon()
         snapshot = await seen(handle, lambda snapshot: snapshot.status.type == "stopped")
         assert isinstance(snapshot.status, Stopped)
         assert "several workers" in snapshot.status.error.message
@@ -457,3 +462,64 @@ async def test_a_worker_that_cannot_start_leaves_nothing_running(managers: Manag
     with pytest.raises(Exception, match="No Redis server answers"):
         async with manager.worker():
             pass
+
+
+async def test_what_a_stopping_worker_was_granted_and_never_began_is_run_by_another(manager: WorkflowManager) -> None:
+    ran: list[int] = []
+
+    @manager.action(name="charge", queue="later")
+    async def charge() -> None:
+        ran.append(1)
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        await step.run_action(charge)
+        return "charged"
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await seen(handle, in_state("charge", "queued"))
+        # As if the reply of a script that began it for this worker had been lost.
+        await _begin(await manager.store(), "later", worker=first.incarnation)
+        await first.stop(grace_s=0)
+        async with manager.worker(queues=["later", "default"]):
+            async with asyncio.timeout(0.4):
+                assert await handle.result() == "charged"
+    assert ran == [1]
+
+
+async def test_what_follows_a_time_out_on_another_worker_runs_once(manager: WorkflowManager) -> None:
+    ran: list[int] = []
+
+    @manager.action(name="slow", queue="other", timeout=3600)
+    async def slow() -> None: ...
+
+    @manager.action(name="quick")
+    async def quick() -> int:
+        ran.append(1)
+        return len(ran)
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        with contextlib.suppress(StepTimedOut):
+            await step.run_action(slow)
+        return await step.run_action(quick)
+
+    async with manager.worker() as worker:
+        handle = await manager.start(flow)
+        await seen(handle, in_state("slow", "queued"))
+        begun = await _begin(await manager.store(), "other", worker="another")
+        await worker.host.runner.time_out(TimedOut(begun.held, begun.command))
+        async with asyncio.timeout(2):
+            assert await handle.result() == 1
+    assert ran == [1]
+
+
+async def _begin(store: Store, queue: str, *, worker: str) -> Begun:
+    """Begin the one command of a queue for a worker behind its back."""
+    (tag,) = store.space.keys.tags
+    stream = f"{tag}:q:{queue}"
+    ((entry, fields),) = cast(
+        "list[tuple[bytes, list[bytes]]]", await store.space.send(stream, "XRANGE", stream, "-", "+")
+    )
+    return await store.steps.begin(read_queued(tag, queue, entry, fields), worker=worker, token="t")

@@ -1,0 +1,24 @@
+"""Fixtures of the tester's tests: a manager whose own Redis is nowhere, and a loop for tests that are coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+from actors import WorkflowManager
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run tests that are coroutines on asyncio's own loop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}))
+    return True
+
+
+@pytest.fixture
+def manager() -> WorkflowManager:
+    return WorkflowManager("redis://nowhere.invalid")
