@@ -18,6 +18,7 @@ from actors.checks.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
     from types import FunctionType
 
 _SORT: Final = "iterate `sorted(…)` of it"
@@ -129,8 +130,12 @@ class _Visitor(ast.NodeVisitor):
             self._add(node, "random.Random() without a seed differs on every replay", _SEED)
         self.generic_visit(node)
 
+    def visit_Set(self, node: ast.Set) -> None:
+        self._harmless.update(node.elts)
+        self.generic_visit(node)
+
     def visit_Starred(self, node: ast.Starred) -> None:
-        if self._is_set(node.value):
+        if node not in self._harmless and self._is_set(node.value):
             self._add(node, f"`{ast.unparse(node)}` has the order of a set, which is not fixed", _SORT)
         self.generic_visit(node)
 
@@ -148,16 +153,7 @@ class _Visitor(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _is_set(self, node: ast.expr) -> bool:
-        """Tell whether an expression is a set whose order may differ between processes."""
-        match node:
-            case ast.Name(id=name):
-                return name in self._sets
-            case ast.BinOp(left=left, op=ast.BitOr() | ast.BitAnd() | ast.Sub() | ast.BitXor(), right=right):
-                return self._is_set(left) or self._is_set(right)
-            case ast.Call(func=ast.Attribute(value=value, attr="union" | "intersection" | "difference" | "copy")):
-                return self._is_set(value)
-            case _:
-                return _makes_set(node)
+        return _is_set(node, self._sets)
 
     # -------------------------------------------------------------------------------------------------- module state
 
@@ -247,7 +243,14 @@ def _bound_names(function: Function) -> frozenset[str]:
 def _set_names(function: Function) -> frozenset[str]:
     """Return the parameters and variables that only ever hold sets whose order may differ between processes."""
     sets: set[str] = set()
-    others: set[str] = set()
+    while (more := _set_names_given(function, sets)) != sets:
+        sets = more
+    return frozenset(sets)
+
+
+def _set_names_given(function: Function, known: set[str]) -> set[str]:
+    """Return the same, if those in ``known`` hold such sets."""
+    sets, others = set(known), set[str]()
     for node in ast.walk(function):
         match node:
             case ast.arg(arg=name, annotation=annotation):
@@ -256,12 +259,25 @@ def _set_names(function: Function) -> frozenset[str]:
                 (sets if _is_set_annotation(annotation) else others).add(name)
             case ast.Assign(targets=targets, value=value):
                 for name in (target.id for target in targets if isinstance(target, ast.Name)):
-                    (sets if _makes_set(value) else others).add(name)
+                    (sets if _is_set(value, known) else others).add(name)
             case ast.For(target=ast.Name(id=name)) | ast.withitem(optional_vars=ast.Name(id=name)):
                 others.add(name)
             case _:
                 pass
-    return frozenset(sets - others)
+    return sets - others
+
+
+def _is_set(node: ast.expr, known: AbstractSet[str]) -> bool:
+    """Tell whether an expression is a set whose order may differ between processes; ``known``: names of such sets."""
+    match node:
+        case ast.Name(id=name):
+            return name in known
+        case ast.BinOp(left=left, op=ast.BitOr() | ast.BitAnd() | ast.Sub() | ast.BitXor(), right=right):
+            return _is_set(left, known) or _is_set(right, known)
+        case ast.Call(func=ast.Attribute(value=value, attr="union" | "intersection" | "difference" | "copy")):
+            return _is_set(value, known)
+        case _:
+            return _makes_set(node)
 
 
 def _makes_set(node: ast.expr) -> bool:

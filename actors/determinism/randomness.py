@@ -29,7 +29,8 @@ def random_patches() -> list[Patch]:
     """Return the patches of ``random``, ``uuid`` and ``os.urandom``."""
     shared = random._inst  # noqa: SLF001 - whose methods the module's functions are
     names = [name for name, value in vars(random).items() if getattr(value, "__self__", None) is shared]
-    patches = [Patch(random, name, _drawing(name, vars(random)[name])) for name in names]
+    patches = [Patch(random, name, _drawing(name, vars(random)[name])) for name in names if name != "random"]
+    patches.append(Patch(random, "random", _random(random.random)))
     patches.append(Patch(os, "urandom", _urandom(os.urandom)))
     # SystemRandom, and with it the module `secrets`, has it by value.
     patches.append(Patch(random, "_urandom", _urandom(os.urandom)))
@@ -45,6 +46,17 @@ def _drawing(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         if step is None:
             return real(*args, **kwargs)
         return getattr(step.surroundings.stream("random.*"), name)(*args, **kwargs)
+
+    return draw
+
+
+def _random(real: Callable[[], float]) -> Callable[[], float]:
+    # Apart from the others for its speed: libraries draw it often.
+    active = active_step.get
+
+    def draw() -> float:
+        step = active()
+        return real() if step is None else step.surroundings.stream("random.*").random()
 
     return draw
 

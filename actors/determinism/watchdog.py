@@ -22,9 +22,11 @@ So whichever comes second knows of the other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import sys
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -48,6 +50,9 @@ LOOKS: Final = 4
 """So many times a turn is looked at within that time."""
 AGAIN_S: Final = 0.05
 """Pause between two exceptions, when workflow code catches the first."""
+SAMPLES_MAX: Final = 50
+SAMPLE_S: Final = 0.001
+"""So often, and with such pauses, the author's frames are looked for."""
 FRAMES_MAX: Final = 30
 """Innermost frames that are shown."""
 
@@ -55,8 +60,11 @@ _DEBUGGING: Final = (STANDARD + "bdb.py", STANDARD + "pdb.py")
 _HIDDEN: Final = (OWN, asyncio.__file__.rpartition("/")[0] + "/")
 
 
-class _Stuck(BaseException):
-    """Raised in workflow code that blocks; never leaves ``Watch``."""
+class _Stuck(KeyboardInterrupt):
+    """Raised in workflow code that blocks; never leaves ``Watch``.
+
+    A KeyboardInterrupt, since those leave asyncio's tasks and the workflow's loop at once.
+    """
 
 
 class Aim(NamedTuple):
@@ -154,16 +162,29 @@ class Watch:
 
     def fire(self, turn: tuple[Instance, str], limit_s: float) -> Aim | None:
         """Break off a turn, if it is still under way; called by the watchdog's thread. Return where it was."""
-        frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - the documented way to another thread's frames
-        if frame is None or _is_debugged(frame):
+        aim = self._look(limit_s)
+        if aim is None:
             return None
-        aim = Aim(author_site(frame), _stack(frame), limit_s)
         with self.lock:
             before, self.aimed = self.aimed, self.aimed or aim
             if self.mark() != turn:
                 self.aimed = before
                 return None
             _set_exception(self._thread, _Stuck)
+        return aim
+
+    def _look(self, limit_s: float) -> Aim | None:
+        """Return where the turn is; None if it is over, or if somebody debugs it."""
+        aim: Aim | None = None
+        for _ in range(SAMPLES_MAX):
+            frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - the documented way to another thread's frames
+            if frame is None or _is_debugged(frame):
+                return None
+            aim = Aim(author_site(frame), _stack(frame), limit_s)
+            if aim.site:
+                break
+            # Code that awaits nothing but `sleep(0)` is in the event loop for half of the time.
+            time.sleep(SAMPLE_S)
         return aim
 
     def mark(self) -> tuple[Instance, str] | None:
@@ -218,7 +239,9 @@ class Watchdog:
     def _break_off(self, watch: Watch, turn: tuple[Instance, str], *, first: bool) -> None:
         aim = watch.fire(turn, self._limit_s)
         if first and aim is not None:
-            log.error("a workflow's turn blocks its worker and is broken off", at=aim.site, stack=aim.stack)
+            # Whatever is wrong with the log, this thread goes on.
+            with contextlib.suppress(Exception):
+                log.error("a workflow's turn blocks its worker and is broken off", at=aim.site, stack=aim.stack)
 
 
 def _set_exception(thread: int, exception: type[BaseException] | None) -> None:

@@ -7,7 +7,8 @@ ones are what somebody waits for (a test's ``asyncio.sleep``, a timeout inside a
 time has come so far anyway, and move it on their own for ``PATIENCE_S`` at most. So a month costs as much as a second.
 
 What happens outside the loop takes real time: while a thread of the loop runs, or a connection is open on which
-something arrives, the clock waits for it and stands still, for up to a second; then it goes as fast as real time.
+something arrives, the clock waits for it and stands still, for up to a second; then it goes as fast as real time. The
+results of threads reach the loop when all else waits, in the order in which they were asked for: so two runs are alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.errors import Misuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 PATIENCE_S: Final = 60.0
 """How far housekeeping may move the time when nothing else is to come: what got lost is found again within it."""
@@ -45,7 +47,7 @@ _Timer = tuple[float, int, asyncio.TimerHandle]
 
 
 @contextmanager
-def housekeeping() -> Iterator[None]:
+def housekeeping() -> Generator[None]:
     """Let timers made in the block, and by tasks begun in it, not move the time."""
     token = _housekeeping.set(True)
     try:
@@ -57,6 +59,18 @@ def housekeeping() -> Iterator[None]:
 def end_housekeeping() -> None:
     """Let the timers that the current task makes from now on move the time."""
     _housekeeping.set(False)
+
+
+class _Thread:
+    """A function that runs in a thread."""
+
+    __slots__ = ("done", "gate")
+
+    def __init__(self) -> None:
+        self.done: Final = threading.Event()
+        """It has returned or raised."""
+        self.gate: Final = threading.Event()
+        """Its result may reach the loop."""
 
 
 class VirtualClock:
@@ -72,7 +86,7 @@ class VirtualClock:
         self._kept: list[_Timer] = []
         self._number = count().__next__
         self._settled: list[asyncio.Future[None]] = []
-        self._threads = 0
+        self._threads: list[_Thread] = []
         self._waited_s = 0.0
         self._loop: Any = None
         self._select: Any = None
@@ -117,29 +131,33 @@ class VirtualClock:
         loop: Any = asyncio.get_running_loop()
         selector = getattr(loop, "_selector", None)
         if selector is None or not hasattr(loop, "_scheduled"):
-            raise Misuse(f"virtual time needs asyncio's own event loop, this is a {type(loop).__name__}: run the test on it")
+            raise Misuse(
+                f"virtual time needs asyncio's own event loop, this is a {type(loop).__name__}: run the test on it"
+            )
         if "time" in vars(loop):
             raise Misuse("this event loop has a virtual clock already: leave the other WorkflowTester's block first")
         self._loop, self._select = loop, selector.select
         self._call_at, self._in_executor = loop.call_at, loop.run_in_executor
         self._files = len(selector.get_map())
         # Timers of real time, such as a test's own limit, wait until the clock is gone.
-        self._foreign, loop._scheduled = loop._scheduled, []
+        self._foreign, loop._scheduled = loop._scheduled, []  # noqa: SLF001 - asyncio has no other way to replace its clock
         loop.time, loop.call_at, loop.run_in_executor = self.time, self._timer, self._thread
-        loop._clock_resolution, self._resolution = RESOLUTION_S, loop._clock_resolution
+        loop._clock_resolution, self._resolution = RESOLUTION_S, loop._clock_resolution  # noqa: SLF001 - asyncio has no other way to replace its clock
         selector.select = self._wait
 
     def uninstall(self) -> None:
         """Give the loop its own time back."""
+        for thread in self._threads:
+            thread.gate.set()
         loop = self._loop
-        del loop.time, loop.call_at, loop.run_in_executor, loop._selector.select
-        loop._clock_resolution = self._resolution
+        del loop.time, loop.call_at, loop.run_in_executor, loop._selector.select  # noqa: SLF001 - asyncio has no other way to replace its clock
+        loop._clock_resolution = self._resolution  # noqa: SLF001 - asyncio has no other way to replace its clock
         real = loop.time()
-        for handle in loop._scheduled:
+        for handle in loop._scheduled:  # noqa: SLF001 - asyncio has no other way to replace its clock
             # Nothing of the engine's should be left; what there is keeps its distance.
-            handle._when += real - self._time
-        loop._scheduled += self._foreign
-        heapq.heapify(loop._scheduled)
+            handle._when += real - self._time  # noqa: SLF001 - asyncio has no other way to replace its clock
+        loop._scheduled += self._foreign  # noqa: SLF001 - asyncio has no other way to replace its clock
+        heapq.heapify(loop._scheduled)  # noqa: SLF001 - asyncio has no other way to replace its clock
 
     def _timer(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # noqa: ANN401 - as asyncio's
         handle: asyncio.TimerHandle = self._call_at(when, callback, *args, context=context)
@@ -153,13 +171,23 @@ class VirtualClock:
         return handle
 
     def _thread(self, executor: Any, function: Any, *args: Any) -> asyncio.Future[Any]:  # noqa: ANN401 - as asyncio's
-        future: asyncio.Future[Any] = self._in_executor(executor, function, *args)
-        self._threads += 1
-        future.add_done_callback(self._thread_ended)
-        return future
+        thread = _Thread()
 
-    def _thread_ended(self, _future: asyncio.Future[Any]) -> None:
-        self._threads -= 1
+        def held() -> object:
+            try:
+                return function(*args)
+            finally:
+                thread.done.set()
+                thread.gate.wait()
+
+        def ended(_future: object) -> None:
+            thread.gate.set()  # canceled, it may still run
+            self._threads.remove(thread)
+
+        self._threads.append(thread)
+        future: asyncio.Future[Any] = self._in_executor(executor, held)
+        future.add_done_callback(ended)
+        return future
 
     # ---------------------------------------------------------------------------------------------------- idling
 
@@ -186,7 +214,7 @@ class VirtualClock:
         return events if self.on_stuck() else self._select(timeout)
 
     def _open_files(self) -> bool:
-        return len(self._loop._selector.get_map()) > self._files
+        return len(self._loop._selector.get_map()) > self._files  # noqa: SLF001 - asyncio has no other way to replace its clock
 
     def _is_quiet(self) -> bool:
         """Tell whether open connections have been silent for so long that nobody seems to wait for them."""
@@ -194,13 +222,28 @@ class VirtualClock:
 
     def _wait_really(self, timeout: float | None) -> Any:  # noqa: ANN401 - as the selector's
         began = _monotonic()
-        events = self._select(SLICE_S if timeout is None else min(timeout, SLICE_S))
+        if not self._open_gate():
+            events = self._select(0)
+        else:
+            events = self._select(SLICE_S if timeout is None else min(timeout, SLICE_S))
         spent_s = _monotonic() - began
         self._waited_s = 0.0 if events else self._waited_s + spent_s
         if self._waited_s > STILL_S and self._threads:
             # A thread sleeps, or is stuck: timeouts must be able to end it.
             self._time += spent_s
         return events
+
+    def _open_gate(self) -> bool:
+        """Let the next thread hand over its result; False: it is not done, and a slice of time was spent on it."""
+        if not self._threads or any(thread.gate.is_set() for thread in self._threads):
+            return True
+        first = self._threads[0]
+        done = [first] if first.done.wait(SLICE_S) else []
+        if not done and self._waited_s > STILL_S:
+            done = [thread for thread in self._threads if thread.done.is_set()]
+        for thread in done[:1]:
+            thread.gate.set()
+        return bool(done)
 
     def _next(self) -> float | None:
         """Return the time at which something happens next; None: nothing will."""

@@ -1,4 +1,4 @@
-"""Deaths of workers, by seed: connections that count what they send and, at one such boundary, let nothing through any more.
+"""Deaths of workers, by seed: connections that count what they send and, from one such moment on, let nothing through.
 
 A worker dies right before a write to Redis, which then is not made, or right after it, so that its answer is lost.
 """

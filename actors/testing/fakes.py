@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import Misuse
@@ -39,12 +39,16 @@ class Fake:
         """Note the call and do what was said for this attempt."""
         outcome = self._outcomes[min(len(self.calls), len(self._outcomes) - 1)]
         self.calls.append(Call(args, kwargs))
-        if isinstance(outcome, BaseException) or (isinstance(outcome, type) and issubclass(outcome, BaseException)):
+        if isinstance(outcome, BaseException) or _is_exception_class(outcome):
             raise outcome
         if not callable(outcome):
             return outcome
         result = outcome(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
+
+
+def _is_exception_class(outcome: object) -> TypeGuard[type[BaseException]]:
+    return isinstance(outcome, type) and issubclass(outcome, BaseException)
 
 
 def replaced(step: StepDefinition[..., Any], function: Callable[..., Any]) -> StepDefinition[..., Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from actors.testing import WorkflowTester
 
 
-class TesterMaker(Protocol):
+class MakeTester(Protocol):
     """What the fixture ``workflow_tester`` is."""
 
     def __call__(self, manager: WorkflowManager, **options: Any) -> WorkflowTester:  # noqa: ANN401 - the tester's own
@@ -43,8 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def workflow_tester(request: pytest.FixtureRequest) -> Iterator[TesterMaker]:
-    """Make testers: ``workflow_tester(manager).run(flow, …)``, ``async with workflow_tester(manager) as tester:``."""
+def workflow_tester(request: pytest.FixtureRequest) -> Iterator[MakeTester]:
+    """Return what makes testers, as in ``workflow_tester(manager).run(flow, …)``; those left open end with the test."""
     from actors.testing import WorkflowTester  # noqa: PLC0415 - pytest starts sooner without it
 
     defaults = {

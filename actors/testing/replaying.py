@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.definitions import DEFAULT_VERSION
@@ -15,6 +14,7 @@ from actors.workflow import Instance
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from actors.registry import Registry
 
@@ -60,8 +60,8 @@ def _feed(instance: Instance, history: RecordedHistory, watch: Watch, violations
     if len(instance.commands) > len(history.commands):
         asked = instance.commands[len(history.commands)]
         raise NondeterminismError(
-            f"workflow {history.id!r}: its code asks for {asked.label!r} as number {len(history.commands) + 1}, of which "
-            "the recorded history has nothing: put the code back, or give the changed workflow a new version"
+            f"workflow {history.id!r}: its code asks for {asked.label!r} as number {len(history.commands) + 1}, of "
+            "which the recorded history has nothing: put the code back, or give the changed workflow a new version"
         )
 
 

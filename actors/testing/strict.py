@@ -7,7 +7,7 @@ time``). It costs some 6 µs for each event fed, and raises where the call is ma
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import inspect
 import linecache
 import os
@@ -23,7 +23,7 @@ from actors.errors import DeterminismViolation
 from actors.workflow.loop import WorkflowLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from types import FrameType
 
 _NOW: Final = "write step.now()"
@@ -57,7 +57,7 @@ class Violations:
         self.first: DeterminismViolation | None = None
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
+    def watch(self) -> Generator[None]:
         """Watch one turn."""
         before = sys.getprofile()
         sys.setprofile(self._profile)
@@ -91,7 +91,7 @@ def _advice(called: Any) -> str | None:  # noqa: ANN401 - any C function
         return None
     if owner is _SHARED_RANDOM:
         return "write step.random"
-    if isinstance(owner, type) and called.__name__ in _METHODS and issubclass(owner, datetime.date):
+    if isinstance(owner, type) and called.__name__ in _METHODS and issubclass(owner, dt.date):
         return _NOW
     return None
 
@@ -116,10 +116,10 @@ _TURN: Final = WorkflowLoop._drain.__code__  # noqa: SLF001 - where workflow cod
 
 
 @contextmanager
-def strictly() -> Iterator[Violations]:
+def strictly() -> Generator[Violations]:
     """Watch every turn of every workflow in this process while the block runs."""
     before, violations = WorkflowLoop.guard, Violations()
-    WorkflowLoop.guard = violations.watch
+    WorkflowLoop.guard = violations
     try:
         yield violations
     finally:

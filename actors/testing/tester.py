@@ -75,7 +75,8 @@ class WorkflowTester:
                 happens in the tester.
             now: when virtual time begins; None: the first of January 2026, UTC.
             crash_seed: the worker dies at moments drawn from this seed, twelve times, before or after one of its
-                writes, and another takes over at once. Actions that may run once only then become OutcomeUnknown, as in life.
+                writes, and another takes over at once. Actions that may run once only then become OutcomeUnknown, as in
+                life.
             replay: "always" keeps no instance in memory: every turn begins with a replay.
             strict: calls in workflow code that no replay can repeat raise DeterminismViolation, also those that only
                 helpers in other modules make.
@@ -296,9 +297,10 @@ class WorkflowTester:
         loop = asyncio.get_running_loop()
         stuck: asyncio.Future[None] = loop.create_future()
         task = asyncio.ensure_future(work)
+        waited: set[asyncio.Future[Any]] = {task, stuck}
         self._waiting.add(stuck)
         try:
-            await asyncio.wait([task, stuck], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._waiting.discard(stuck)
             if not task.done():

@@ -73,5 +73,3 @@ class Twin(WorkflowManager):
 
         # In a thread there is no loop that could make timers; the clock waits for it.
         return step if fake is None and isinstance(step, ThreadAction) else replaced(step, run)
-
-

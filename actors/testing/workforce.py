@@ -40,7 +40,7 @@ class LoopPulse:
     async def _beat(self) -> None:
         value = 0
         with contextlib.suppress(KernelError):
-            while await self._store.custody.heartbeat(self._worker, value := value + 1):
+            while await self._store.custody.heartbeat(self._worker, value := value + 1):  # noqa: ASYNC110 - it beats
                 await asyncio.sleep(self._every_s)
 
 
@@ -123,10 +123,12 @@ async def _unless_dead(work: Coroutine[Any, Any, None], life: Life) -> None:
     loop = asyncio.get_running_loop()
     with housekeeping():
         tasks = [loop.create_task(work), loop.create_task(_until_dead(life))]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
     if not tasks[0].cancelled():
         tasks[0].result()
 

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from contextvars import Context, copy_context
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Protocol, TypeVar, TypeVarTuple, cast
 
 from actors.calls import active_step
 from actors.options import DURATION_MS_MAX
@@ -42,6 +42,14 @@ CALLBACKS_MAX: Final = 10_000_000
 _log = logging.getLogger("actors.workflow")
 
 
+class TurnGuard(Protocol):
+    """Watches what workflow code does."""
+
+    def watch(self) -> AbstractContextManager[None]:
+        """Return what surrounds one turn."""
+        ...
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """One instance's event loop. See the module's docstring."""
 
@@ -59,7 +67,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         "tasks",
     )
 
-    guard: ClassVar[Callable[[], AbstractContextManager[None]] | None] = None
+    guard: ClassVar[TurnGuard | None] = None
     """What surrounds every turn of every loop in this process; None: nothing. Set by tests and by strict replays."""
 
     def __init__(self, commands: Commands) -> None:
@@ -93,7 +101,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             if WorkflowLoop.guard is None:
                 self._drain()
             else:
-                with WorkflowLoop.guard():
+                with WorkflowLoop.guard.watch():
                     self._drain()
         finally:
             self._running = False

@@ -54,7 +54,7 @@ class Hearing:
     def __init__(self, space: Space) -> None:
         """Connect later."""
         self._space = space
-        self._ears: dict[str, set[Ear]] = {}
+        self._ears: dict[str, dict[Ear, None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._pubsub: PubSub | None = None
         self._changed = asyncio.Event()
@@ -64,7 +64,7 @@ class Hearing:
         """Listen to channels; the ear is rung as soon as the subscription stands, and then at every message."""
         ear = Ear()
         for channel in channels:
-            self._ears.setdefault(channel, set()).add(ear)
+            self._ears.setdefault(channel, {})[ear] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._hear(), name="hearing")
         self._changed.set()
@@ -72,8 +72,8 @@ class Hearing:
             yield ear
         finally:
             for channel in channels:
-                ears = self._ears.get(channel, set())
-                ears.discard(ear)
+                ears = self._ears.get(channel, {})
+                ears.pop(ear, None)
                 if not ears:
                     self._ears.pop(channel, None)
             self._changed.set()

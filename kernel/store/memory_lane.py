@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from kernel.store.link import Lane, Words
 
-_waiting: Final[WeakKeyDictionary[FakeServer, set[asyncio.Future[None]]]] = WeakKeyDictionary()
+_waiting: Final[WeakKeyDictionary[FakeServer, dict[asyncio.Future[None], None]]] = WeakKeyDictionary()
+"""Blocked reads, woken in the order in which they came, so that a test's run can be repeated."""
 
 
 class MemoryLane:
@@ -60,8 +61,8 @@ class MemoryLane:
         while True:
             # In the waiting room before looking: what comes between the look and the wait is then not missed.
             future = asyncio.get_running_loop().create_future()
-            waiters = _waiting.setdefault(self._server, set())
-            waiters.add(future)
+            waiters = _waiting.setdefault(self._server, {})
+            waiters[future] = None
             try:
                 reply = await self._one(words)
                 left = deadline - asyncio.get_running_loop().time()
@@ -72,7 +73,7 @@ class MemoryLane:
             except TimeoutError:
                 return None
             finally:
-                waiters.discard(future)
+                waiters.pop(future, None)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -20,7 +20,7 @@ from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from kernel.store.lanes import Connector
 
@@ -42,7 +42,7 @@ def draw_nonce() -> int:
 
 
 @contextlib.contextmanager
-def repeatable_nonces(seed: int) -> Iterator[None]:
+def repeatable_nonces(seed: int) -> Generator[None]:
     """Draw the same nonces in each run of the block, for tests; they are then no nonces outside of one server."""
     state = _random.getstate()
     _random.seed(seed)

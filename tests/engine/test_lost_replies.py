@@ -1,4 +1,4 @@
-"""A connection breaks before or after any single write; the worker lives on, and nothing runs twice.
+"""A connection breaks before or after a write, any third one; the worker lives on, and nothing runs twice.
 
 One point alone: ``BREAK_AT=37 pytest tests/engine/test_lost_replies.py -k after``.
 """
@@ -20,6 +20,7 @@ from tests.engine.process import MortalManager, Process
 FIRST = 8
 """The writes before are those of the opening: a namespace that cannot be opened is an error, told to the caller."""
 WRITES_MIN = 90
+STRIDE = 3
 
 
 async def run_with_break(url: str, break_at: int, when: When) -> bool:
@@ -39,10 +40,10 @@ async def run_with_break(url: str, break_at: int, when: When) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", get_args(When))
-def test_a_connection_that_breaks_at_any_write_changes_nothing(when: When) -> None:
+def test_a_connection_that_breaks_at_a_write_changes_nothing(when: When) -> None:
     asked = os.environ.get("BREAK_AT")
     broken = 0
-    for break_at in [int(asked)] if asked else range(FIRST, 1000):
+    for break_at in [int(asked)] if asked else range(FIRST, 1000, STRIDE):
         url = f"memory://{uuid4().hex}"
         try:
             if not asyncio.run(run_with_break(url, break_at, when)):
@@ -52,4 +53,4 @@ def test_a_connection_that_breaks_at_any_write_changes_nothing(when: When) -> No
         finally:
             drop_memory_server(url)
         broken += 1
-    assert asked or broken >= WRITES_MIN - FIRST
+    assert asked or broken >= (WRITES_MIN - FIRST) // STRIDE

@@ -44,6 +44,7 @@ def define(manager: WorkflowManager) -> object:
         await step.sleep(timedelta(days=30))
         children = await asyncio.gather(*(step.run_workflow(child, i) for i in (1, 2)))
         doubled = await step.run_action(double, 4)
+        late = False
         try:
             await step.await_event("never", timeout=60)
         except TimeoutError:

@@ -18,17 +18,21 @@ async def test_a_value_an_error_or_a_function_stands_in_for_a_step(manager: Work
         except StepFailed as error:
             return f"{error.error_type}: {error.message}"
 
+    def at_once(card: str, cents: int) -> str:
+        return f"{card}: {cents}"
+
     async def charged(card: str, *, cents: int) -> str:
         return f"{cents} from {card}"
 
     async with WorkflowTester(manager) as tester:
-        for outcome, result in (
+        outcomes: list[tuple[object, str]] = [
             ("receipt", "receipt"),
             (ConnectionError("down"), "ConnectionError: down"),
             (ConnectionError, "ConnectionError: "),
-            (lambda card, cents: f"{card}, {cents}", "4242, 5"),
+            (at_once, "4242: 5"),
             (charged, "5 from 4242"),
-        ):
+        ]
+        for outcome, result in outcomes:
             fake = tester.fake(charge, outcome)
             assert await (await tester.start(pay, 5)).result() == result
             assert fake.calls == [Call(("4242",), {"cents": 5})]
@@ -67,7 +71,7 @@ async def test_queries_and_mutations_are_faked_without_their_transaction(manager
 
     async with WorkflowTester(manager) as tester:
         assert await (await tester.start(order)).result() == [2, 0]
-        tester.fake(stock, lambda item: len(item))
+        tester.fake(stock, len)
         filled = tester.fake(fill, None)
         assert await (await tester.start(order)).result() == [4, 4]
         assert filled.calls == [Call(("lamp", 2), {})]
