@@ -59,7 +59,8 @@ class Reaper(Server):
             await self.look()
             if loop.time() >= leftovers:
                 await self._leftovers()
-                leftovers = loop.time() + LEFTOVERS_S
+                # Who is found must be looked at once more: a reaper may have died between fencing and taking over.
+                leftovers = loop.time() + (self._host.worker_timeout_s if self._unknown else LEFTOVERS_S)
             await asyncio.sleep(self._host.worker_timeout_s / LOOKS_A_TIMEOUT)
 
     async def look(self) -> None:

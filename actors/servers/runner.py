@@ -137,6 +137,13 @@ class Runner(Server):
         # In a context of its own: what the step before set in its own is none of this one's business.
         task = asyncio.get_running_loop().create_task(self._run(begun), context=self._context.copy())
         hands.held[begun.held] = task
+        task.add_done_callback(lambda task: self._over(begun.held, task))
+
+    def _over(self, held: Held, task: asyncio.Task[None]) -> None:
+        """See to it that a command is out of hand: of a task that is cancelled before it first runs no code runs."""
+        if self._host.hands.held.get(held) is task:
+            self._execution.forget(held)
+            self._host.hands.drop(held)
 
     async def _run(self, begun: Begun) -> None:
         """Run one attempt and record what came of it; then the command is out of hand."""

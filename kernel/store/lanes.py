@@ -49,7 +49,7 @@ class RedisLane:
 
     async def send(self, commands: Sequence[Words], *, reply_s: float = REPLY_S_MAX) -> list[object]:
         """Send commands as one pipeline; error replies are values. ``reply_s``: how long all replies may take."""
-        connection = self._connection
+        connection: Any = self._connection  # redis-py says nothing of what is read
         replies: list[object] = []
         async with asyncio.timeout(reply_s):
             await connection.send_packed_command([_pack(words) for words in commands])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from kernel.store.link import Lane, Words
 
-_waiting: Final[WeakKeyDictionary[FakeServer, dict[asyncio.Future[None], None]]] = WeakKeyDictionary()
-"""Blocked reads, woken in the order in which they came, so that a test's run can be repeated."""
+_waiting: Final[WeakKeyDictionary[FakeServer, dict[asyncio.Future[None], int]]] = WeakKeyDictionary()
+"""Blocked reads, with the number of their coming: as on a real server, who has waited longest is served first."""
+_arrivals: Final = count()
 
 
 class MemoryLane:
@@ -42,7 +44,8 @@ class MemoryLane:
                 replies.append(await self._blocking(list(words), reply_s))
                 continue
             replies.append(await self._one(words))
-        for future in _waiting.pop(self._server, ()):
+        waiting = _waiting.pop(self._server, {})
+        for future in sorted(waiting, key=waiting.__getitem__):
             if not future.done():
                 future.get_loop().call_soon_threadsafe(_wake, future)
         return replies
@@ -58,11 +61,12 @@ class MemoryLane:
         limit_s = min(int(words[at + 1]) / 1000, reply_s)
         del words[at : at + 2]
         deadline = asyncio.get_running_loop().time() + limit_s
+        arrival = next(_arrivals)
         while True:
             # In the waiting room before looking: what comes between the look and the wait is then not missed.
             future = asyncio.get_running_loop().create_future()
             waiters = _waiting.setdefault(self._server, {})
-            waiters[future] = None
+            waiters[future] = arrival
             try:
                 reply = await self._one(words)
                 left = deadline - asyncio.get_running_loop().time()

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from actors import Canceled, Completed, Step, Transaction, WorkflowCanceled, WorkflowManager
+from actors.definitions import Workflow
 from actors.servers import Worker
 from kernel.store.audit import audit
 from tests.api.watching import Managers
@@ -17,37 +18,10 @@ from tests.api.watching import Managers
 async def test_workflows_canceled_at_any_moment_leave_nothing_behind_in_redis_or_in_hand(
     managers: Managers, seed: int
 ) -> None:
-    random, manager = Random(seed), managers(partitions=3)
+    random, manager = Random(seed), managers(partitions=3, worker_timeout=30)
     applied: list[str] = []
 
-    @manager.action(name="work", retry=True)
-    async def work(i: int) -> int:
-        for _ in range(i % 4):
-            await asyncio.sleep(0)
-        return i
-
-    @manager.mutation(name="count")
-    async def count(tx: Transaction) -> None:
-        tx.incr("total")
-
-    @manager.workflow(name="child")
-    async def child(step: Step, i: int) -> int:
-        return await step.run_action(work, i)
-
-    @manager.workflow(name="flow")
-    async def flow(step: Step, i: int) -> int:
-        total = 0
-        for n in range(3):
-            total += sum(await asyncio.gather(*(step.run_action(work, i + n + m) for m in range(2))))
-            done, rest = await asyncio.wait(
-                [step.run_action(work, n), step.sleep(3600)], return_when=asyncio.FIRST_COMPLETED
-            )
-            for loser in rest:
-                loser.cancel()
-            total += len(done)
-        await step.run_mutation(count)
-        return total + await step.run_workflow(child, i)
-
+    flow = _define(manager)
     async with manager.worker(concurrency=4, cache_instances=5) as one, manager.worker(concurrency=4) as two:
         handles = await manager.start_many(flow.with_options(id=f"{seed}.{i}").bind(i) for i in range(24))
         doomed = random.sample(handles, 12)
@@ -77,6 +51,38 @@ async def test_workflows_canceled_at_any_moment_leave_nothing_behind_in_redis_or
             assert isinstance(await handle.status(), Completed if handle.id in applied else Canceled)
 
 
+def _define(manager: WorkflowManager) -> Workflow[[int], int]:
+    @manager.action(name="work", retry=True)
+    async def work(i: int) -> int:
+        for _ in range(i % 4):
+            await asyncio.sleep(0)
+        return i
+
+    @manager.mutation(name="count")
+    async def count(tx: Transaction) -> None:
+        tx.incr("total")
+
+    @manager.workflow(name="child")
+    async def child(step: Step, i: int) -> int:
+        return await step.run_action(work, i)
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step, i: int) -> int:
+        total = 0
+        for n in range(3):
+            total += sum(await asyncio.gather(*(step.run_action(work, i + n + m) for m in range(2))))
+            done, rest = await asyncio.wait(
+                [step.run_action(work, n), step.sleep(3600)], return_when=asyncio.FIRST_COMPLETED
+            )
+            for loser in rest:
+                loser.cancel()
+            total += len(done)
+        await step.run_mutation(count)
+        return total + await step.run_workflow(child, i)
+
+    return flow
+
+
 async def _idle(worker: Worker) -> None:
     """Wait until a worker has nothing in hand, and see that its account says so too."""
     hands = worker.host.hands
@@ -102,7 +108,7 @@ async def test_workers_that_come_and_die_all_the_time_lose_and_repeat_nothing(ma
     @manager.workflow(name="flow")
     async def flow(step: Step, i: int) -> int:
         total = 0
-        for n in range(4):
+        for _ in range(4):
             total += sum(await asyncio.gather(*(step.run_action(work, i + m) for m in range(2))))
             await step.run_mutation(count)
             await step.sleep(0.001)

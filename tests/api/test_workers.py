@@ -523,3 +523,25 @@ async def _begin(store: Store, queue: str, *, worker: str) -> Begun:
         "list[tuple[bytes, list[bytes]]]", await store.space.send(stream, "XRANGE", stream, "-", "+")
     )
     return await store.steps.begin(read_queued(tag, queue, entry, fields), worker=worker, token="t")
+
+
+async def test_what_a_worker_held_is_taken_over_though_whoever_declared_it_dead_died_before_doing_so(
+    manager: WorkflowManager,
+) -> None:
+    stage = Stage(1)
+
+    @manager.action(name="work", retry=True)
+    async def work() -> int:
+        return await stage.run()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(work)
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await stage.hanging.wait()
+        await first.kill()
+        assert await (await manager.store()).custody.fence(first.incarnation, "")
+        async with manager.worker():
+            assert await handle.result(timeout=5) == 2

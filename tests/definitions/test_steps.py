@@ -59,7 +59,7 @@ class FakeStep:
 @pytest.fixture
 def inside_a_workflow() -> Iterator[FakeStep]:
     step = FakeStep()
-    token = active_step.set(step)
+    token = active_step.set(cast("Any", step))
     yield step
     active_step.reset(token)
 

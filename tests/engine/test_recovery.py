@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kernel import Begun, Command, Held
+from tests.engine.app import make
 from tests.engine.process import until
 from tests.engine.team import team
 
@@ -61,3 +63,15 @@ async def test_a_step_longer_than_every_timeout_runs_once_on_a_live_worker(serve
         assert results == ["rested"] * 3
         assert sorted(mark.workflow_id for mark in crew.marks("begun")) == sorted(handle.id for handle in handles)
         assert len(crew.marks("ended")) == 3
+
+
+async def test_a_step_that_is_taken_back_before_it_runs_leaves_its_slot(server_url: str, tmp_path: Path) -> None:
+    app = make(server_url, namespace="slots", worker_timeout=5, trace=tmp_path / "trace")
+    async with app.manager, app.manager.worker(concurrency=2) as worker:
+        host = worker.host
+        held = Held("wf/none", "1-1", 1, 1, host.incarnation, "token")
+        # Revoked in the very tick in which it was granted: its task never comes to run.
+        host.start_step(Begun(held, Command("step", "nap", "nap"), 0, 0, b""))
+        assert host.hands.free == 1
+        host.runner.cancel(held)
+        await host.hands.until(lambda: host.hands.free == 2)

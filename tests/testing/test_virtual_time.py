@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -131,6 +132,39 @@ async def test_time_stands_still_while_a_thread_works(manager: WorkflowManager) 
         async with asyncio.timeout(0.001):
             assert await handle.result() == 5
         assert tester.now == START
+
+
+async def test_results_of_threads_come_in_the_order_in_which_they_were_asked_for(manager: WorkflowManager) -> None:
+    @manager.action
+    def work(number: int) -> int:
+        time.sleep(0.03 - number / 100)
+        return number
+
+    @manager.workflow
+    async def parallel(step: Step) -> list[int]:
+        return [await one for one in asyncio.as_completed([step.run_action(work, number) for number in range(3)])]
+
+    async with WorkflowTester(manager) as tester:
+        assert await (await tester.start(parallel)).result() == [0, 1, 2]
+
+
+async def test_a_thread_that_sleeps_too_long_is_timed_out_after_a_second(manager: WorkflowManager) -> None:
+    @manager.action(timeout=0.1)
+    def work() -> None:
+        woken.wait(10)
+
+    @manager.workflow
+    async def impatient(step: Step) -> str:
+        try:
+            await step.run_action(work)
+        except StepTimedOut:
+            return "timed out"
+        return "ended"
+
+    woken = threading.Event()
+    async with WorkflowTester(manager) as tester:
+        assert await (await tester.start(impatient)).result() == "timed out"
+        woken.set()
 
 
 async def test_a_child_that_sleeps_a_year_costs_its_parent_nothing(manager: WorkflowManager) -> None:
