@@ -23,7 +23,6 @@ from kernel import (
     Appended,
     Begun,
     Command,
-    Eager,
     Ended,
     Event,
     Fetched,
@@ -105,7 +104,7 @@ class Turner:
             await self._settle(address, entry, record.ready)
             return True
         if record.emitted < record.commands:
-            await self._emit(replica, address, record)
+            await self._emit(address, record)
             return False
         try:
             replica = await self._bring_up(replica, fetched, address)
@@ -375,25 +374,10 @@ class Turner:
             replica.inbox = []
             replica.head = fed
 
-    async def _emit(self, replica: Replica | None, address: str, record: Record) -> None:
-        """Go on with a committed decision of many commands."""
-        host = self._host
+    async def _emit(self, address: str, record: Record) -> None:
+        """Go on with a committed decision of many commands: they queue up behind those that were placed before."""
         token = f"{draw_nonce():x}"
-        knows = (
-            replica is not None
-            and replica.generation == record.generation
-            and len(replica.instance.commands) >= record.commands
-        )
-        slots = host.hands.reserve(CHUNK) if knows else 0
-        eager = Eager(host.incarnation, slots, host.queues, host.patience_ms) if slots else NOT_EAGER
-        host.hands.awaited.add(token)
-        try:
-            turned = await host.store.turns.emit(address, generation=record.generation, token=token, eager=eager)
-        finally:
-            host.hands.unreserve(slots)
-            host.hands.awaited.discard(token)
-        if replica is not None and slots:
-            self._start_granted(replica, turned, token)
+        await self._host.store.turns.emit(address, generation=record.generation, token=token, eager=NOT_EAGER)
 
     async def _commit(self, replica: Replica) -> Turned:
         """Commit what the replica decided beyond what is known to be committed."""

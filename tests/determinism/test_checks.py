@@ -209,6 +209,18 @@ def test_an_action_that_a_workflow_names_is_no_helper() -> None:
     assert check_workflow(flow.function) == []
 
 
+def test_a_parameter_is_not_taken_for_a_module_around_it() -> None:
+    async def flow(step: Step) -> Any:  # noqa: ANN401 - what it is given
+        import subprocess
+
+        def inner(subprocess: Any) -> Any:  # noqa: ANN401 - as above
+            return subprocess.run
+
+        return inner(subprocess.PIPE)
+
+    Registry().workflow(flow)
+
+
 def test_a_relative_import_is_not_taken_for_the_standard_library() -> None:
     namespace: dict[str, Any] = {"__name__": "shop.flows", "__package__": "shop"}
     exec("async def flow(step):\n    from .time import sleep\n    sleep(1)\n", namespace)

@@ -131,6 +131,23 @@ def test_the_loop_that_workflow_code_gets_is_its_own(start: Callable[[Code], Hos
     assert start(flow).result is True
 
 
+def test_a_worker_that_was_started_by_an_import_refuses_too(guards: None, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "starting_module_of_a_test.py").write_text(
+        "from tests.workflow.host import Host\n"
+        "from tests.determinism.test_refusals import FILES\n"
+        "from actors.registry import Registry\n"
+        "async def flow(step):\n"
+        "    FILES['open']()\n"
+        "error = Host(Registry().workflow(flow)).failure.error_type\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert __import__("starting_module_of_a_test").error == "DeterminismViolation"
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("starting_module_of_a_test", None)
+
+
 # ------------------------------------------------------------------------------------------------ let through
 
 

@@ -99,8 +99,26 @@ def test_code_that_catches_it_and_goes_on_is_broken_off_all_the_same(watch: Watc
         await step.run_action(work, "after")
         return "done"
 
-    assert "catches" in str(_broken_off(watch, catches))
+    workflow = Registry().workflow(name="flow")(catches)
+    instance = Instance(workflow=workflow, workflow_id="w-1")
+    with capture_logs(), pytest.raises(TurnTooLong, match="catches"):
+        watch.feed(instance, Event("1-7", "started", 1_000, payload=workflow.encode_arguments((), {})))
     assert went_on
+    assert not instance.open
+    assert not instance._loop.tasks
+
+
+def test_an_exception_that_has_not_come_yet_is_taken_back(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    aimed: list[object] = []
+    monkeypatch.setattr(watchdog, "_set_exception", lambda _thread, exception: aimed.append(exception))
+
+    async def ends_just_then(_step: Step) -> None:
+        while not aimed:
+            min(1, 2)
+
+    assert "ends_just_then" in str(_broken_off(watch, ends_just_then))
+    assert aimed[0] is not None
+    assert aimed[-1] is None
 
 
 def test_a_loop_that_yields_to_itself_alone_is_broken_off(watch: Watch) -> None:
@@ -158,6 +176,8 @@ def test_nothing_of_a_turn_that_was_broken_off_runs_on(watch: Watch) -> None:
 
 def test_turns_that_are_short_are_left_alone_however_many(watch: Watch) -> None:
     async def short(step: Step) -> None:
+        # Long enough for the watchdog to find a turn under way at every look.
+        sum(range(200_000))
         await step.run_action(work, "a")
 
     ended = threading.Event()

@@ -116,7 +116,7 @@ async def test_a_workflow_that_blocks_is_stopped_with_its_stack_and_the_worker_w
     async def works(step: Step) -> str:
         return await step.run_action(echo, "well")
 
-    with capture_logs():
+    with capture_logs() as entries:
         async with manager.worker():
             for flow in (blocks_at_once, blocks_after_a_step, blocks_after_two):
                 handle = await manager.start(flow)
@@ -126,6 +126,7 @@ async def test_a_workflow_that_blocks_is_stopped_with_its_stack_and_the_worker_w
                 assert "elsewhere.py" in error.message
                 assert "headrace resume" in error.message
             assert await (await manager.start(works)).result(timeout=10) == "well"
+    assert len([entry for entry in entries if "is broken off" in entry["event"]]) == 3, "each blocks once"
 
 
 async def test_once_mended_and_resumed_it_goes_on_where_it_was(

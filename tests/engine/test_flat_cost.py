@@ -97,7 +97,7 @@ async def test_a_parallel_step_costs_the_same_at_the_end_as_at_the_beginning(ser
     async def measure() -> float:
         flows = Flows(server_url)
         # Few slots: of many the first steps are handed out with the decision itself, at half the price of the others.
-        async with flows.manager as manager, manager.worker(concurrency=10):
+        async with flows.manager as manager, manager.worker():
             handle = await manager.start(flows.parallel)
             await handle.result(timeout=RESULT_S_MAX)
         return growth_of_windows(flows.begun)
