@@ -91,6 +91,7 @@ class Step:
         self._commands: Commands = loop.commands
         self._surroundings = surroundings
         self._options: Mapping[str, object] = options or {}
+
     # ---------------------------------------------------------------------------------------------------- steps
 
     def run_query(self, query: Query[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:

@@ -25,7 +25,7 @@ AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "
 ELSEWHERE: Final = ("MOVED", "ASK")
 """Error words of a node that does not serve the slot any more, or not this key."""
 BATCH_MAX: Final = 32
-"""Calls of one pipeline. With more, the server would wait while this side works on the replies, and the other way round."""
+"""Calls of one pipeline. With more, the server would wait while this side works on replies, and this side for them."""
 BACKOFF_S_MAX: Final = 0.5
 
 

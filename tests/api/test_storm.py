@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,8 @@ def _define(manager: WorkflowManager) -> Workflow[[int], int]:
         total = 0
         for n in range(3):
             total += sum(await asyncio.gather(*(step.run_action(work, i + n + m) for m in range(2))))
-            done, rest = await asyncio.wait(
-                [step.run_action(work, n), step.sleep(3600)], return_when=asyncio.FIRST_COMPLETED
-            )
+            racers: list[asyncio.Future[Any]] = [step.run_action(work, n), step.sleep(3600)]
+            done, rest = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
             for loser in rest:
                 loser.cancel()
             total += len(done)

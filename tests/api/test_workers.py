@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import cast
 
 import pytest
 
 from actors import OutcomeUnknown, Step, StepFailed, StepTimedOut, Stopped, Transaction, WorkflowManager, current_step
 from actors.servers import Worker
-from kernel import Begun, Store, TimedOut, read_queued
+from kernel import TimedOut
 from tests.api.watching import Managers, in_state, running, seen
 
 
@@ -160,118 +159,6 @@ async def test_a_step_that_killed_two_workers_runs_alone(manager: WorkflowManage
         for other in others:
             await other.result()
     assert stage.runs == 6
-
-
-async def test_a_worker_that_is_stopped_hands_its_running_steps_over_at_once(manager: WorkflowManager) -> None:
-    stage = Stage(1)
-
-    @manager.action(name="work", retry=True)
-    async def work() -> int:
-        return await stage.run()
-
-    @manager.workflow(name="flow")
-    async def flow(step: Step) -> int:
-        return await step.run_action(work)
-
-    async with manager.worker() as first:
-        handle = await manager.start(flow)
-        await stage.hanging.wait()
-        async with manager.worker():
-            await first.stop(grace_s=0)
-            async with asyncio.timeout(0.4):  # less than any worker's timeout
-                assert await handle.result() == 2
-
-
-async def test_a_worker_that_is_stopped_lets_steps_finish_within_the_grace_time(manager: WorkflowManager) -> None:
-    go, began = asyncio.Event(), asyncio.Event()
-
-    @manager.action(name="work")
-    async def work(i: int) -> int:
-        began.set()
-        await go.wait()
-        return i
-
-    @manager.workflow(name="flow")
-    async def flow(step: Step) -> int:
-        return await step.run_action(work, 1) + await step.run_action(work, 2)
-
-    async with manager.worker() as first:
-        handle = await manager.start(flow)
-        await began.wait()
-        stopping = asyncio.create_task(first.stop(grace_s=10))
-        for _ in range(50):
-            await asyncio.sleep(0)
-        assert not stopping.done()
-        go.set()
-        await stopping
-        one, two = await handle.steps()
-        assert (one.state, two.state) == ("completed", "queued"), "it takes nothing new while it drains"
-        async with manager.worker():
-            assert await handle.result() == 3
-
-
-async def test_an_at_most_once_action_that_a_stopping_worker_breaks_off_has_an_unknown_outcome(
-    manager: WorkflowManager,
-) -> None:
-    stage = Stage(1)
-
-    @manager.action(name="charge")
-    async def charge() -> None:
-        await stage.run()
-
-    @manager.workflow(name="flow")
-    async def flow(step: Step) -> str:
-        try:
-            await step.run_action(charge)
-        except OutcomeUnknown as error:
-            return error.error_type
-        return ""
-
-    async with manager.worker() as first:
-        handle = await manager.start(flow)
-        await stage.hanging.wait()
-        await first.stop(grace_s=0)
-        async with manager.worker():
-            assert await handle.result() == "WorkerStopped"
-    assert stage.runs == 1
-
-
-async def test_a_stopped_worker_leaves_nothing_behind(manager: WorkflowManager) -> None:
-    async with manager.worker() as worker:
-        await worker.stop()
-        store = await manager.store()
-        assert await store.custody.living() == []
-        for tag in store.space.keys.tags:
-            assert await store.custody.holders(tag) == set()
-    before = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
-    names = {task.get_name() for task in before}
-    assert not names & {"runner", "dispatcher", "timekeeper", "courier", "auditor", "reaper", "pruner", "turn"}
-
-
-async def test_a_worker_whose_stopping_is_cancelled_still_ends(manager: WorkflowManager) -> None:
-    stage = Stage(1)
-
-    @manager.action(name="work", retry=True)
-    async def work() -> int:
-        return await stage.run()
-
-    @manager.workflow(name="flow")
-    async def flow(step: Step) -> int:
-        return await step.run_action(work)
-
-    async def serve() -> None:
-        async with manager.worker(grace=60):
-            await stage.hanging.wait()
-
-    handle = await manager.start(flow)
-    serving = asyncio.create_task(serve())
-    await stage.hanging.wait()
-    await asyncio.sleep(0)
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
-    async with manager.worker():
-        assert await handle.result() == 2
 
 
 @pytest.fixture
@@ -464,30 +351,6 @@ async def test_a_worker_that_cannot_start_leaves_nothing_running(managers: Manag
             pass
 
 
-async def test_what_a_stopping_worker_was_granted_and_never_began_is_run_by_another(manager: WorkflowManager) -> None:
-    ran: list[int] = []
-
-    @manager.action(name="charge", queue="later")
-    async def charge() -> None:
-        ran.append(1)
-
-    @manager.workflow(name="flow")
-    async def flow(step: Step) -> str:
-        await step.run_action(charge)
-        return "charged"
-
-    async with manager.worker() as first:
-        handle = await manager.start(flow)
-        await seen(handle, in_state("charge", "queued"))
-        # As if the reply of a script that began it for this worker had been lost.
-        await _begin(await manager.store(), "later", worker=first.incarnation)
-        await first.stop(grace_s=0)
-        async with manager.worker(queues=["later", "default"]):
-            async with asyncio.timeout(0.4):
-                assert await handle.result() == "charged"
-    assert ran == [1]
-
-
 async def test_what_follows_a_time_out_on_another_worker_runs_once(manager: WorkflowManager) -> None:
     ran: list[int] = []
 
@@ -513,16 +376,6 @@ async def test_what_follows_a_time_out_on_another_worker_runs_once(manager: Work
         async with asyncio.timeout(2):
             assert await handle.result() == 1
     assert ran == [1]
-
-
-async def _begin(store: Store, queue: str, *, worker: str) -> Begun:
-    """Begin the one command of a queue for a worker behind its back."""
-    (tag,) = store.space.keys.tags
-    stream = f"{tag}:q:{queue}"
-    ((entry, fields),) = cast(
-        "list[tuple[bytes, list[bytes]]]", await store.space.send(stream, "XRANGE", stream, "-", "+")
-    )
-    return await store.steps.begin(read_queued(tag, queue, entry, fields), worker=worker, token="t")
 
 
 async def test_what_a_worker_held_is_taken_over_though_whoever_declared_it_dead_died_before_doing_so(
