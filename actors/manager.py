@@ -168,9 +168,7 @@ class WorkflowManager(Registry):
         (handle,) = await self.start_many([bound])
         return handle
 
-    async def start_many(
-        self, calls: Iterable[BoundWorkflow[..., R]], /
-    ) -> builtins.list[WorkflowHandle[R]]:
+    async def start_many(self, calls: Iterable[BoundWorkflow[..., R]], /) -> builtins.list[WorkflowHandle[R]]:
         """Start an instance for each ``workflow.bind(…)``; the handles in the same order.
 
         Calls are taken 500 at a time, and those of a time started together. If the iterable raises, or holds what is no

@@ -21,7 +21,6 @@ _PASSED_OVER: Final = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "PUSH_NULL", "R
 """Instructions that leave what was loaded last where it is."""
 _ATTRIBUTES: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _IMPORTS: Final = frozenset({"IMPORT_NAME", "IMPORT_FROM"})
-_MOVES: Final = frozenset({"SWAP", "POP_TOP"})
 _CONSTANTS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
 _LOCALS: Final = ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "LOAD_NAME")
 _STORES: Final = ("STORE_FAST", "STORE_DEREF", "STORE_NAME")
@@ -57,7 +56,7 @@ class _Reader:
             if instruction.opname in _PASSED_OVER:
                 continue
             loaded = self._load(instruction, loaded)
-            if loaded is None or instruction.opname in _MOVES:
+            if loaded is None:
                 continue
             if isinstance(loaded.value, FunctionType):
                 yield loaded.value
@@ -89,8 +88,6 @@ class _Reader:
             self._store(argument, loaded)
         elif loaded is not None and name in _ATTRIBUTES:
             return loaded.attribute(argument)
-        elif loaded is not None and name in _MOVES and loaded.dotted == self._importing:
-            return loaded  # `import a.b as c` moves what it has imported about
         return None
 
     def _local(self, names: str | tuple[str, ...], *, loads_name: bool) -> Named | None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import cast
 
 from actors import OutcomeUnknown, Step, WorkflowManager
-from kernel import Begun, Store, read_queued
-from tests.api.watching import in_state, seen
+from tests.api.watching import begin_for, in_state, seen
 
 
 class Stage:
@@ -155,19 +153,9 @@ async def test_what_a_stopping_worker_was_granted_and_never_began_is_run_by_anot
         handle = await manager.start(flow)
         await seen(handle, in_state("charge", "queued"))
         # As if the reply of a script that began it for this worker had been lost.
-        await _begin(await manager.store(), "later", worker=first.incarnation)
+        await begin_for(await manager.store(), "later", worker=first.incarnation)
         await first.stop(grace_s=0)
         async with manager.worker(queues=["later", "default"]):
             async with asyncio.timeout(0.4):
                 assert await handle.result() == "charged"
     assert ran == [1]
-
-
-async def _begin(store: Store, queue: str, *, worker: str) -> Begun:
-    """Begin the one command of a queue for a worker behind its back."""
-    (tag,) = store.space.keys.tags
-    stream = f"{tag}:q:{queue}"
-    ((entry, fields),) = cast(
-        "list[tuple[bytes, list[bytes]]]", await store.space.send(stream, "XRANGE", stream, "-", "+")
-    )
-    return await store.steps.begin(read_queued(tag, queue, entry, fields), worker=worker, token="t")

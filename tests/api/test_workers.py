@@ -10,7 +10,7 @@ import pytest
 from actors import OutcomeUnknown, Step, StepFailed, StepTimedOut, Stopped, Transaction, WorkflowManager, current_step
 from actors.servers import Worker
 from kernel import TimedOut
-from tests.api.watching import Managers, in_state, running, seen
+from tests.api.watching import Managers, begin_for, in_state, running, seen
 
 
 class Stage:
@@ -371,7 +371,7 @@ async def test_what_follows_a_time_out_on_another_worker_runs_once(manager: Work
     async with manager.worker() as worker:
         handle = await manager.start(flow)
         await seen(handle, in_state("slow", "queued"))
-        begun = await _begin(await manager.store(), "other", worker="another")
+        begun = await begin_for(await manager.store(), "other", worker="another")
         await worker.host.runner.time_out(TimedOut(begun.held, begun.command))
         async with asyncio.timeout(2):
             assert await handle.result() == 1

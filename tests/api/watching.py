@@ -1,13 +1,14 @@
-"""Waiting for what the tests wait for, by watching: no sleeps."""
+"""What the tests share: waiting by watching instead of sleeping, and acting behind a worker's back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from actors import WorkflowHandle, WorkflowManager
 from actors.views import Snapshot
+from kernel import Begun, Store, read_queued
 
 Managers = Callable[..., WorkflowManager]
 """Makes managers of one server and namespace."""
@@ -31,3 +32,13 @@ def running(name: str) -> Callable[[Snapshot], bool]:
 def in_state(name: str, state: str) -> Callable[[Snapshot], bool]:
     """Tell whether a step of that name is in a state."""
     return lambda snapshot: any(step.name == name and step.state == state for step in snapshot.steps)
+
+
+async def begin_for(store: Store, queue: str, *, worker: str) -> Begun:
+    """Begin the one command of a queue for a worker behind its back."""
+    (tag,) = store.space.keys.tags
+    stream = f"{tag}:q:{queue}"
+    ((entry, fields),) = cast(
+        "list[tuple[bytes, list[bytes]]]", await store.space.send(stream, "XRANGE", stream, "-", "+")
+    )
+    return await store.steps.begin(read_queued(tag, queue, entry, fields), worker=worker, token="t")

@@ -191,6 +191,16 @@ def test_a_helper_of_another_module_is_left_to_the_command() -> None:
     assert finding.what == "datetime.now() reads the machine's clock"
 
 
+def test_what_is_not_imported_yet_is_known_by_its_name() -> None:
+    async def flow(step: Step) -> None:
+        import django.utils.timezone as zone  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+
+        zone.now()
+
+    (finding,) = check_workflow(Registry().workflow(flow).function)
+    assert finding.what == "zone.now reads the machine's clock"
+
+
 def test_actions_may_do_all_that() -> None:
     Registry().action(_sleep)
 

@@ -110,7 +110,11 @@ def test_code_that_catches_it_and_goes_on_is_broken_off_all_the_same(watch: Watc
 
 def test_an_exception_that_has_not_come_yet_is_taken_back(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     aimed: list[object] = []
-    monkeypatch.setattr(watchdog, "_set_exception", lambda _thread, exception: aimed.append(exception))
+
+    def record(_thread: int, exception: object) -> None:
+        aimed.append(exception)
+
+    monkeypatch.setattr(watchdog, "_set_exception", record)
 
     async def ends_just_then(_step: Step) -> None:
         while not aimed:

@@ -107,10 +107,18 @@ async def test_a_workflow_that_blocks_is_stopped_with_its_stack_and_the_worker_w
         await step.run_action(echo, "before")
         elsewhere.blocks()
 
+    go_on = asyncio.Event()
+
+    @manager.action
+    async def waits() -> None:
+        await go_on.wait()
+
     @manager.workflow
-    async def blocks_after_two(step: Step) -> None:
-        await asyncio.gather(step.run_action(echo, "a"), step.run_action(echo, "b"))
+    async def blocks_beside_a_step(step: Step) -> None:
+        waiting = step.run_action(waits)
+        await step.run_action(echo, "a")
         elsewhere.blocks()
+        await waiting
 
     @manager.workflow
     async def works(step: Step) -> str:
@@ -118,7 +126,7 @@ async def test_a_workflow_that_blocks_is_stopped_with_its_stack_and_the_worker_w
 
     with capture_logs() as entries:
         async with manager.worker():
-            for flow in (blocks_at_once, blocks_after_a_step, blocks_after_two):
+            for flow in (blocks_at_once, blocks_after_a_step, blocks_beside_a_step):
                 handle = await manager.start(flow)
                 error = (await _stopped(handle)).error
                 assert error.error_type == "TurnTooLong"
@@ -126,6 +134,7 @@ async def test_a_workflow_that_blocks_is_stopped_with_its_stack_and_the_worker_w
                 assert "elsewhere.py" in error.message
                 assert "headrace resume" in error.message
             assert await (await manager.start(works)).result(timeout=10) == "well"
+            go_on.set()
     assert len([entry for entry in entries if "is broken off" in entry["event"]]) == 3, "each blocks once"
 
 
