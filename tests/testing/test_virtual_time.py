@@ -14,7 +14,7 @@ from actors.testing.clock import VirtualClock, housekeeping
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_a_year_of_sleep_takes_less_than_a_second(manager: WorkflowManager) -> None:
+async def test_a_year_of_sleep_takes_a_moment(manager: WorkflowManager) -> None:
     @manager.workflow
     async def rest(step: Step) -> datetime:
         for _ in range(12):
@@ -26,7 +26,7 @@ async def test_a_year_of_sleep_takes_less_than_a_second(manager: WorkflowManager
         handle = await tester.start(rest)
         assert await handle.result() == START + timedelta(days=360)
         assert tester.now == START + timedelta(days=360)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # busy machines included
 
 
 async def test_advance_lets_just_so_much_time_pass(manager: WorkflowManager) -> None:
@@ -181,7 +181,7 @@ async def test_a_child_that_sleeps_a_year_costs_its_parent_nothing(manager: Work
     async with WorkflowTester(manager) as tester:
         assert await (await tester.start(parent)).result() == "old"
         assert tester.now == START + timedelta(days=365)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # busy machines included
 
 
 async def test_what_waits_for_ever_is_said_instead_of_waited_for(manager: WorkflowManager) -> None:
