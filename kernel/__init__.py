@@ -6,7 +6,7 @@ not at all; that a decision made on an outdated past is refused; and that what w
 
 from __future__ import annotations
 
-from kernel.decision import Command, CommandKind, Decision, End
+from kernel.decision import AT_THE_END_TOO, WITHOUT_OUTCOME, Command, CommandKind, Decision, End
 from kernel.embedded import EmbeddedServer
 from kernel.errors import (
     EvictingServer,
@@ -42,15 +42,20 @@ from kernel.store import keys as keys
 from kernel.store.connect import connector, drop_memory, run_command
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
+from kernel.store.gateway import FIRST, first_entry
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
+    EVENT_FAILED,
     Outcome,
     Record,
+    Reply,
     other_event,
     outcome_event,
     read_command,
     read_outcome,
+    read_reply,
     write_command,
+    write_reply,
 )
 from kernel.store.lanes import Connector
 from kernel.store.link import Lane, Words
@@ -63,8 +68,12 @@ from kernel.store.timers import Promoted, TimedOut, next_due
 from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Turned
 
 __all__ = [
+    "AT_THE_END_TOO",
     "CHUNK",
+    "EVENT_FAILED",
+    "FIRST",
     "NOT_EAGER",
+    "WITHOUT_OUTCOME",
     "ZERO",
     "Advanced",
     "Appended",
@@ -111,6 +120,7 @@ __all__ = [
     "Reader",
     "Record",
     "Refused",
+    "Reply",
     "Running",
     "SameCode",
     "ServerRefused",
@@ -130,6 +140,7 @@ __all__ = [
     "erase_namespace",
     "event_id",
     "event_number",
+    "first_entry",
     "keys",
     "next_due",
     "other_event",
@@ -139,7 +150,9 @@ __all__ = [
     "read_message",
     "read_outcome",
     "read_queued",
+    "read_reply",
     "repeatable_nonces",
     "run_command",
     "write_command",
+    "write_reply",
 ]

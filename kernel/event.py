@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 ZERO: Final = "0-0"
 """The event id before the first one."""
 
-EventKind = Literal["started", "restarted", "outcome", "event", "cancel_requested"]
+EventKind = Literal["started", "restarted", "outcome", "event", "update", "cancel_requested"]
 
 
 class Event(NamedTuple):
@@ -21,9 +21,10 @@ class Event(NamedTuple):
     seq: int = 0
     """``outcome``: the command that it answers, from 1. Else 0."""
     status: str = ""
-    """``outcome``: ``ok``, ``failed``, ``fired`` (a timer) or ``canceled``. Else empty."""
+    """``outcome``: ``ok``, ``failed``, ``fired`` (a timer) or ``canceled``; ``event``: ``failed`` if it was sent with an
+    error. Else empty."""
     name: str = ""
-    """``event``: the name it was sent under. Else empty."""
+    """``event``: the name it was sent under; ``update``: of the handler that is asked. Else empty."""
     payload: bytes = b""
     """Encoded value or failure; the kernel never looks into it."""
 

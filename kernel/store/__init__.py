@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernel.store.custody import Custody
 from kernel.store.exclusive import Exclusives
+from kernel.store.gateway import Gateway
 from kernel.store.hearing import Hearing
 from kernel.store.instances import Instances
 from kernel.store.outbox import Outbox
@@ -29,6 +30,7 @@ class Store:
         self.timers = Timers(space)
         self.custody = Custody(space)
         self.outbox = Outbox(space)
+        self.gateway = Gateway(space)
         self.exclusives = Exclusives(space)
         self.hearing = Hearing(space)
 

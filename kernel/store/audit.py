@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from kernel.event import event_number
+from kernel.store.gateway import gateway_violations
 from kernel.store.journal import other_event, outcome_event
 from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys, read_partition
 from kernel.store.turns import LIVE
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from kernel.store.space import Space
 
 ENDED: Final = frozenset({"completed", "failed", "canceled"})
-_WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait"})
+_WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait", "handler"})
 
 
 async def audit(space: Space) -> list[str]:
     """Return every violation in a namespace as a sentence; empty if all is well."""
-    return [text for tag in space.keys.tags for text in violations(await read_partition(space, tag))]
+    texts = [text for tag in space.keys.tags for text in violations(await read_partition(space, tag))]
+    return texts + await gateway_violations(space)
 
 
 def violations(found: PartitionKeys) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict, Unpack, cast
 
+from kernel.event import event_number
 from kernel.refusals import accepted
 from kernel.store import keys
+from kernel.store.journal import Reply, read_reply
 from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
 
@@ -191,6 +193,24 @@ class Instances:
         result = self._space.send(tag, "HGET", keys.actor(tag, address, "journal"), "result")
         found = await status
         return (found.decode() if isinstance(found, bytes) else ""), cast("bytes | None", await result)
+
+    async def reply(self, address: str, dedupe: str) -> tuple[str, Reply | None]:
+        """Return an actor's status (empty: there is none) and the reply to the update told under ``dedupe``, if any.
+
+        Read in this order, a status that says that it has ended comes with every reply that there will be.
+        """
+        tag = self._space.keys.tag_of(address)
+        journal = keys.actor(tag, address, "journal")
+        status = self._space.send(tag, "HGET", keys.actor(tag, address), "status")
+        told = await self._space.send(tag, "HGET", journal, f"d{dedupe}")
+        found = await status
+        reply = None
+        if isinstance(told, bytes):
+            reply = await self._space.send(tag, "HGET", journal, f"u{event_number(told.decode())}")
+        return (
+            found.decode() if isinstance(found, bytes) else "",
+            read_reply(reply) if isinstance(reply, bytes) else None,
+        )
 
     async def names(self) -> set[str]:
         """Return the names of all workflows ever started here."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, cast
 
-from kernel.decision import Command, CommandKind
+from kernel.decision import AT_THE_END_TOO, Command, CommandKind
 from kernel.event import Event, EventKind
 
+EVENT_FAILED: Final = "event_failed"
+"""How the journal calls an event that was sent with an error."""
 RECORD_FIELDS: Final = 13
 """How many fields of a record ``fetch`` answers with."""
 
@@ -64,7 +66,7 @@ def write_command(command: Command, *, token: str, void: bool) -> bytes:
         f"{command.kind}|{command.at}|{token}|{command.queue}|{command.due_ms}|{command.timeout_ms}|{flags}|"
         f"{command.target}|{label}\n"
     )
-    if command.kind == "value":
+    if command.kind in AT_THE_END_TOO:
         return head.encode() + command.arguments
     return b"%s%d\n%s%s" % (head.encode(), len(command.arguments), command.arguments, command.options)
 
@@ -73,7 +75,7 @@ def read_command(field: bytes) -> Command:
     """Return the command in a journal field."""
     head, _, rest = field.partition(b"\n")
     kind, at, _token, queue, due, timeout, flags, target, label = head.decode().split("|", 8)
-    if kind == "value":
+    if kind in AT_THE_END_TOO:
         arguments, options = rest, b""
     else:
         length, _, body = rest.partition(b"\n")
@@ -120,10 +122,32 @@ def outcome_event(seq: int, field: bytes) -> Event:
 
 
 def other_event(field: bytes) -> Event:
-    """Return the event in a journal field ``e<n>``."""
+    """Return the event in a journal field ``e<n>``; one that was sent with an error has a kind of its own there."""
     head, _, payload = field.partition(b"\n")
     event, kind, at, name = head.decode().split("|", 3)
+    if kind == EVENT_FAILED:
+        return Event(event, "event", int(at), 0, "failed", name, payload)
     return Event(event, cast("EventKind", kind), int(at), 0, "", name, payload)
+
+
+class Reply(NamedTuple):
+    """How an update was answered."""
+
+    status: str
+    """``ok``, ``failed`` (its handler raised) or ``rejected`` (its arguments did not fit; no handler ran)."""
+    payload: bytes
+    """Encoded value or failure."""
+
+
+def write_reply(reply: Reply) -> bytes:
+    """Return a reply as the journal's field ``u<n>``, which is also what the command ``reply`` has for arguments."""
+    return b"%s\n%s" % (reply.status.encode(), reply.payload)
+
+
+def read_reply(field: bytes) -> Reply:
+    """Return the reply in a journal field ``u<n>``."""
+    status, _, payload = field.partition(b"\n")
+    return Reply(status.decode(), payload)
 
 
 def mailbox_event(value: bytes) -> Event:

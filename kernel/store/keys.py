@@ -133,6 +133,11 @@ def ended(tag: str, address: str) -> str:
     return f"{tag}:ended:{address}"
 
 
+def replied(tag: str, address: str) -> str:
+    """Return the channel on which replies to an actor's updates are announced."""
+    return f"{tag}:replied:{address}"
+
+
 def due(tag: str) -> str:
     """Return the channel on which an earlier due time is announced."""
     return f"{tag}:due"

@@ -150,7 +150,8 @@ class Turns:
     ) -> Turned:
         """Make a decision true: ``commands`` as ``write_command`` gives them, in chunks if there are many.
 
-        ``canceled``: numbers of commands that are no longer wanted; ``=n`` for a wait that an event has answered.
+        ``canceled``: numbers of commands that are no longer wanted; ``=seq:n`` for a wait that event ``n`` has
+        answered.
         ``untaken``: if it begins anew, the numbers of events that were fed and that no wait has taken.
 
         Raises:

@@ -136,13 +136,13 @@ async def test_what_a_decision_takes_back_leaves_every_place(bench: Bench) -> No
     held = (await bench.queued())[1]
     await bench.store.steps.begin(held, worker="w1", token="t")
     await bench.told()
-    await bench.commit([wait("other")], canceled=[1, 2, 3, "=4", 5, 6])
+    await bench.commit([wait("other")], canceled=[1, 2, 3, "=4:2", 5, 6])
     assert await bench.open_places() == {7: "wait"}
     assert await bench.queued() == []
     assert await bench.members("held") + await bench.members("delayed") == []
     journal = await bench.journal()
     assert {journal[f"x{seq}"].split(b"|")[2] for seq in (1, 2, 3, 5, 6)} == {b"canceled"}
-    assert journal["x4"].endswith(b"answered")
+    assert journal["x4"].endswith(b"|answered|2")
     assert [(m.what, m.payload.split(b"\n")[1:]) for m in await bench.messages()][1:] == [("cancel", [b"0", b"opts"])]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from kernel.decision import Command, End
+from kernel.decision import AT_THE_END_TOO, Command, End
 from kernel.event import ZERO, Event, event_number
 from kernel.store.journal import write_command
 
@@ -52,10 +52,10 @@ class Toy:
         self._roles[role] = len(self.commands)
         self.open.add(len(self.commands))
 
-    def _close(self, seq: int, mark: str = "") -> None:
+    def _close(self, seq: int, mark: str = "", by: str = "") -> None:
         if seq in self.open:
             self.open.remove(seq)
-            self.canceled.append(f"{mark}{seq}" if mark else seq)
+            self.canceled.append(f"{mark}{seq}{by}" if mark else seq)
 
     def _finish(self, status: str) -> None:
         for seq in sorted(self.open):
@@ -71,6 +71,7 @@ class Toy:
         self._ask("two", "step", event, queue="default", timeout_ms=500, at_most_once=True)
         self._ask("timer", "timer", event, due_ms=event.at_ms + TIMER_MS)
         self._ask("go", "wait", event)
+        self._ask("ask", "handler", event)
         self._ask("seen", "value", event)
         self.open.discard(len(self.commands))
         if b"family" in event.payload:
@@ -82,7 +83,14 @@ class Toy:
     def _event(self, event: Event) -> None:
         seq = self._roles.get("go", 0)
         if event.name == "go" and seq in self.open:
-            self._close(seq, "=")
+            self._close(seq, "=", f":{event.number}")
+        else:
+            self.untaken.append(event.number)
+
+    def _update(self, event: Event) -> None:
+        if event.name == "ask":
+            command = Command("reply", str(event.number), event.name, b"ok\n" + self._digest, b"", event.number)
+            self.commands.append(command)
         else:
             self.untaken.append(event.number)
 
@@ -115,10 +123,10 @@ class Toy:
 
     def fields(self, first: int, token: str, canceled: Sequence[int | str]) -> list[bytes]:
         """Return the journal fields of the commands from ``first`` on."""
-        taken_back = {int(str(item).lstrip("=")) for item in canceled}
+        taken_back = {int(str(item).lstrip("=").partition(":")[0]) for item in canceled}
         return [
             write_command(
-                command, token=token, void=seq in taken_back or (self.end is not None and command.kind != "value")
+                command, token=token, void=seq in taken_back or (self.end is not None and command.kind not in AT_THE_END_TOO)
             )
             for seq, command in enumerate(self.commands[first - 1 :], first)
         ]

@@ -432,9 +432,9 @@ class Walk:
 
     async def _person(self, address: str) -> None:
         instances, nonce = self.store.instances, self._nonce()
-        name = self.rng.choice(["go", "else"])
+        kind, name = self.rng.choice([("event", "go"), ("event_failed", "else"), ("update", "ask"), ("update", "else")])
         if self._fault("event", 0.05):
-            await self.gate.call(lambda: instances.append(address, kind="event", name=name, payload=b"", nonce=nonce))
+            await self.gate.call(lambda: instances.append(address, kind=kind, name=name, payload=b"", nonce=nonce))
         elif self._fault("cancel", 0.02):
             await self.gate.call(lambda: instances.cancel(address, payload=b""))
         elif self._fault("clean", 0.02):

@@ -4,7 +4,7 @@
 -- ARGV 1 now ms  2 address  3 generation  4 seq  5 attempt  6 worker  7 token  8 nonce  9 recorded time ms  10 status  11 payload
 --      12 base (the event id that the caller's turn started from)  13 commit token  14 slots  15 queues served ',a,b,'
 --      16 patience ms  17 park 0|1  18 end status ('' = goes on)  19 end payload  20 number of commands  21 number of cancels,
---      then the commands (<= 200), then the numbers canceled (`=n`: a wait that was answered);
+--      then the commands (<= 200), then the numbers canceled (`=seq:n`: a wait that event n has answered);
 --      end status `continued` (payload: the new arguments): then a nonce and the numbers of facts that were fed and not taken
 -- Returns IDLE event id granted… | MORE event id granted… | APPENDED event id before consumed status (turn not taken) | refusals as complete
 -- Cost: 12 commands for one step after another.

@@ -1,7 +1,7 @@
--- append: tell an actor a fact (external event, cancel request).
+-- append: tell an actor a fact (external event, update, cancel request).
 -- Why a script: the number that the fact gets, its payload and the wake-up belong together.
 -- KEYS 1 tag
--- ARGV 1 now ms  2 address  3 generation ('' = the current one)  4 nonce  5 kind (event | cancel_requested)  6 name
+-- ARGV 1 now ms  2 address  3 generation ('' = the current one)  4 nonce  5 kind (event | event_failed | update | cancel_requested)  6 name
 --      7 payload  8 dedupe id ('' = none: a repeated call would tell it twice)
 -- Returns APPENDED event id | DUPLICATE event id | NOT_FOUND | GONE | ENDED … | STALE_GENERATION …
 -- Cost: 5 commands.

@@ -4,7 +4,7 @@
 -- ARGV 1 now ms  2 address  3 generation  4 base (the consumed event id that the turn started from)  5 reached (the last event id fed)
 --      6 worker  7 commit token  8 slots  9 queues served ',a,b,'  10 patience ms  11 park 0|1  12 end status  13 end payload
 --      14 number of commands given here  15 number of commands staged (0: none staged)  16 number of cancels,
---      then the commands (<= 200), then the numbers canceled (`=n`: a wait that was answered);
+--      then the commands (<= 200), then the numbers canceled (`=seq:n`: a wait that event n has answered);
 --      end status `continued` (payload: the new arguments): then a nonce and the numbers of facts that were fed and not taken
 -- Returns IDLE reached granted… | MORE reached granted… | STALE_TURN … | STAGE_LOST … | NOT_FOUND | GONE | ENDED … | STALE_GENERATION …
 -- Cost: 9 commands and those that emit needs.

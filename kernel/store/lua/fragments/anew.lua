@@ -1,4 +1,5 @@
--- anew: continue_as_new. The journal is replaced in one step; facts that nobody took come along under new numbers.
+-- anew: continue_as_new. The journal is replaced in one step; facts that nobody took come along under new numbers,
+-- and so do the dedupe fields and the replies to updates of the generation that ends: who asked may not have heard yet.
 -- Numbers go on, so no event id is issued twice; parent, waiters, values and other fields of the record stay.
 -- Everything is inside one function: what a script defines costs each call of it, and this is rarely called.
 -- list[at] is the nonce of the new started event, list[at + 1] … the numbers of facts that were fed and not taken.
@@ -20,22 +21,32 @@ local function begin_anew(a, now, arguments, list, at)
     end
   end
 
-  -- Dedupe fields of this generation (older ones have had their time), as a flat list.
+  -- Dedupe fields and replies of this generation (older ones have had their time), as a flat list.
   local function remembered(a)
-    local names, kept = {}, {}
+    local names, kept, since = {}, {}, number_of(a.generation)
     for _, field in ipairs(redis.call('HKEYS', a.journal)) do
-      if string.sub(field, 1, 1) == 'd' then names[#names + 1] = field end
+      local letter = string.sub(field, 1, 1)
+      if letter == 'd' or (letter == 'u' and tonumber(string.sub(field, 2)) >= since) then names[#names + 1] = field end
     end
     for from = 1, #names, 1000 do
       local last = math.min(#names, from + 999)
-      for i, id in ipairs(redis.call('HMGET', a.journal, unpack(names, from, last))) do
-        if number_of(id) >= number_of(a.generation) then
-          kept[#kept + 1] = names[from + i - 1]
-          kept[#kept + 1] = id
+      for i, value in ipairs(redis.call('HMGET', a.journal, unpack(names, from, last))) do
+        local name = names[from + i - 1]
+        if string.sub(name, 1, 1) == 'u' or number_of(value) >= since then
+          kept[#kept + 1] = name
+          kept[#kept + 1] = value
         end
       end
     end
     return kept
+  end
+
+  -- Dedupe fields lead to the new numbers of facts that came along.
+  local function renumber(dedupes, moved)
+    for i = 2, #dedupes, 2 do dedupes[i] = moved[dedupes[i]] or dedupes[i] end
+    for from = 1, #dedupes, 1000 do
+      redis.call('HSET', a.journal, unpack(dedupes, from, math.min(#dedupes, from + 999)))
+    end
   end
 
   -- Facts to carry: those listed (fed, taken by no wait; list[first] …), then those not consumed.
@@ -65,17 +76,15 @@ local function begin_anew(a, now, arguments, list, at)
   redis.call('UNLINK', a.journal, a.events, part(a, 'staged'))
   redis.call('HSET', a.journal, 'e' .. digits(n), generation .. '|started|' .. digits(now) .. '|\n' .. arguments)
   redis.call('XADD', a.events, generation, 'e', 'started')
-  for from = 1, #dedupes, 1000 do
-    redis.call('HSET', a.journal, unpack(dedupes, from, math.min(#dedupes, from + 999)))
-  end
   a.generation, a.appended, a.consumed, a.commands, a.emitted = generation, generation, '0-0', 0, 0
-  local status = 'running'
+  local status, moved = 'running', {}
   for _, fact in ipairs(facts) do
-    local nonce, kind, rest = string.match(fact, '^%d+%-(%d+)|([^|]*)|%d+|(.*)$')
+    local old, nonce, kind, rest = string.match(fact, '^(%d+%-(%d+))|([^|]*)|%d+|(.*)$')
     local name, payload = string.match(rest, '^([^\n]*)\n(.*)$')
-    record_event(a, nonce, kind, digits(now), name, payload)
+    moved[old] = record_event(a, nonce, kind, digits(now), name, payload)
     if kind == 'cancel_requested' then status = 'canceling' end
   end
+  renumber(dedupes, moved)
   if status ~= a.status then set_status(a, status) end
   redis.call('HDEL', a.record, 'kept', 'children')
   redis.call('HSET', a.record, 'generation', generation, 'first', digits(n), 'appended', a.appended, 'consumed', a.consumed,

@@ -52,7 +52,7 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
   elseif kind == 'timer' then
     schedule('delayed', head.due, member('timer', a.generation, seq, '1', '', a.address))
     return open_value('1', '', '', 'delayed:timer', '', '0')
-  elseif kind == 'wait' then
+  elseif kind == 'wait' or kind == 'handler' then
     return open_value('1', '', '', 'wait', '', '0')
   elseif kind == 'child' then
     --@ outbox
@@ -60,6 +60,9 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
     return open_value('1', '', head.token, 'outbox:' .. post(a, 'create', '', { 's', name, 't', head.token }), '', '0')
   elseif kind == 'value' then
     redis.call('HSET', part(a, 'values'), head.target, string.match(command, '\n(.*)$'))
+  elseif kind == 'reply' then
+    redis.call('HSET', a.journal, 'u' .. head.target, string.match(command, '\n(.*)$'))
+    redis.call('PUBLISH', K .. ':replied:' .. a.address, head.target)
   end
 end
 

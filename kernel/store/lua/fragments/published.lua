@@ -1,10 +1,11 @@
--- published: values that a decision sets. Needs emit.
--- Of a decision that ends the actor only published values take effect.
+-- published: values that a decision sets, replies that it gives. Needs emit.
+-- Of a decision that ends the actor only these take effect.
 local function publish_values(a, given, given_from)
   for first = a.emitted + 1, a.commands, 200 do
     local last = math.min(a.commands, first + 199)
     for i, command in ipairs(commands_of(a, first, last, given, given_from)) do
-      if string.sub(command, 1, 6) == 'value|' then place(a, 0, 0, '', head_of(command), command) end
+      local kind = string.sub(command, 1, 6)
+      if kind == 'value|' or kind == 'reply|' then place(a, 0, 0, '', head_of(command), command) end
     end
   end
   a.emitted = a.commands
