@@ -7,6 +7,7 @@ from actors.errors import (
     CallNotAllowed,
     DeterminismViolation,
     DuplicateDefinition,
+    EventFailed,
     Failure,
     HeadraceError,
     InvalidArguments,
@@ -23,12 +24,16 @@ from actors.errors import (
     StepFailed,
     StepTimedOut,
     UnknownDefinition,
+    UpdateFailed,
     WorkerDied,
     WorkflowCanceled,
+    WorkflowEnded,
     WorkflowFailed,
     WorkflowNotFound,
 )
+from actors.events import EventType
 from actors.handle import WorkflowHandle
+from actors.history import HistoryEntry
 from actors.listing import Listed, Page
 from actors.manager import WorkflowManager
 from actors.policy import RetryPolicy
@@ -44,9 +49,12 @@ __all__ = [
     "Completed",
     "DeterminismViolation",
     "DuplicateDefinition",
+    "EventFailed",
+    "EventType",
     "Failed",
     "Failure",
     "HeadraceError",
+    "HistoryEntry",
     "InProgress",
     "InvalidArguments",
     "InvalidOption",
@@ -76,8 +84,10 @@ __all__ = [
     "Stopped",
     "Transaction",
     "UnknownDefinition",
+    "UpdateFailed",
     "WorkerDied",
     "WorkflowCanceled",
+    "WorkflowEnded",
     "WorkflowFailed",
     "WorkflowHandle",
     "WorkflowManager",

@@ -24,9 +24,12 @@ Sorted by what the catcher must do:
     │   │   ├── InvalidReturn     it ran, but what it returned does not fit its annotation
     │   │   ├── StepCanceled      it was canceled
     │   │   ├── WorkerDied        its workers died too often: it probably kills them
+    │   │   ├── EventFailed       an event was sent with an error
     │   │   └── MutationBroken    Redis refused one of its writes after others were applied: repair by hand
+    │   ├── UpdateFailed          an update's handler raised
     │   └── WorkflowFailed        a workflow raised
     ├── WorkflowCanceled          there is no result, and there will be none
+    ├── WorkflowEnded             it takes no more events and updates: look at its status
     ├── WorkflowNotFound          no such instance: wrong id, or cleaned up
     ├── NonRetryable              raise it in a step: no more attempts
     └── RetryAfter                raise it in a step: the next attempt after exactly this delay
@@ -183,6 +186,14 @@ class MutationBroken(StepFailed):
     """Redis refused one of the mutation's writes after others were applied."""
 
 
+class EventFailed(StepFailed):
+    """An event was sent with an error."""
+
+
+class UpdateFailed(RemoteFailure):
+    """An update's handler raised, or the workflow ended before the handler had returned."""
+
+
 class WorkflowFailed(RemoteFailure):
     """A workflow raised."""
 
@@ -193,6 +204,10 @@ class WorkflowCanceled(HeadraceError):
 
 class WorkflowNotFound(HeadraceError):
     """There is no instance of that id."""
+
+
+class WorkflowEnded(HeadraceError):
+    """The instance has ended: nobody takes what is sent to it."""
 
 
 class NonRetryable(HeadraceError):
@@ -223,11 +238,13 @@ FailureKind = Literal[
     "StepCanceled",
     "WorkerDied",
     "MutationBroken",
+    "EventFailed",
+    "UpdateFailed",
     "WorkflowFailed",
 ]
 """The exception class as which the failure arrives."""
 
-_KINDS: Final[dict[str, type[StepFailed | WorkflowFailed]]] = {
+_KINDS: Final[dict[str, type[StepFailed | UpdateFailed | WorkflowFailed]]] = {
     kind.__name__: kind
     for kind in (
         StepFailed,
@@ -237,6 +254,8 @@ _KINDS: Final[dict[str, type[StepFailed | WorkflowFailed]]] = {
         StepCanceled,
         WorkerDied,
         MutationBroken,
+        EventFailed,
+        UpdateFailed,
         WorkflowFailed,
     )
 }
@@ -287,7 +306,7 @@ class Failure:
         message = _shorten(_message(error))
         return cls(kind or "StepFailed", type(error).__name__, message, format_traceback(error), attempts)
 
-    def to_exception(self) -> StepFailed | WorkflowFailed:
+    def to_exception(self) -> StepFailed | UpdateFailed | WorkflowFailed:
         """Return the exception that the waiting code gets, the remote traceback chained as its cause."""
         return _KINDS[self.kind](
             self.message, error_type=self.error_type, traceback=self.traceback, attempts=self.attempts

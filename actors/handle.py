@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
-from actors.errors import WorkflowCanceled, WorkflowNotFound
-from actors.options import Duration, duration_ms
+from actors.errors import InvalidOption, WorkflowCanceled, WorkflowNotFound
+from actors.events import EventType, encode_error, encode_event, name_of
+from actors.history import HistoryEntry, read_history
+from actors.options import Duration, check_name, duration_ms
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, Status
+from actors.telling import (
+    Told,
+    ask_update,
+    encode_update,
+    event_dedupe,
+    not_found,
+    read_answer,
+    tell,
+    update_dedupe,
+)
 from actors.views import Snapshot, StepView, command_name, name_running, read_snapshot, read_status, read_steps
-from kernel import Ended, Gone, NotFound, NotStopped, Running, keys
+from kernel import EVENT_FAILED, Ended, Gone, NotFound, NotStopped, Running, keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Coroutine
 
     from actors.definitions import Workflow
     from actors.manager import WorkflowManager
     from kernel import Store
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
 NAMED_MAX: Final = 1_000
@@ -147,6 +160,108 @@ class WorkflowHandle(Generic[R_co]):
         field = await (await self._manager.store()).instances.field(self.address, "values", key)
         return None if field is None else unpack(field)
 
+    async def history(self) -> list[HistoryEntry]:
+        """Return everything that was recorded of it, in order.
+
+        Those are events, also the ones that no wait has taken, updates, what its code asked for, outcomes, and its end.
+        Earlier attempts of steps are in ``steps()``.
+
+        Raises:
+            WorkflowNotFound: there is no such instance, or it was cleaned up.
+        """
+        record, _, _ = await self._read("open")
+        return read_history(record, await (await self._manager.store()).instances.read(self.address, "journal"))
+
+    @overload
+    async def send_event(self, event: EventType[T], value: T, /, *, id: str | None = None) -> None: ...
+    @overload
+    async def send_event(self, event: EventType[None], /, *, id: str | None = None) -> None: ...
+    @overload
+    async def send_event(self, event: str, value: object = None, /, *, id: str | None = None) -> None: ...
+    @overload
+    async def send_event(
+        self, event: EventType[Any] | str, /, *, error: str | Exception, id: str | None = None
+    ) -> None: ...
+    async def send_event(
+        self,
+        event: EventType[Any] | str,
+        value: object = None,
+        /,
+        *,
+        error: str | Exception | None = None,
+        id: str | None = None,  # noqa: A002 - the word for it
+    ) -> None:
+        """Tell it an event, which one ``step.await_event`` of that name takes, now or later. Durable when this returns.
+
+        Args:
+            event: its name, or what ``manager.event`` or ``manager.create_event`` returned.
+            value: whatever can be encoded; of a typed event, a value of its type.
+            error: instead of a value: the wait raises EventFailed with this text.
+            id: an event that was sent to the instance under this id before is not sent again. Without it one is drawn,
+                so that a call whose reply was lost still tells it once.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge, InvalidOption: nothing was sent.
+            WorkflowEnded: it has ended.
+            WorkflowNotFound: there is no such instance.
+        """
+        limit = self._manager.defaults.value_bytes_max
+        if error is None:
+            told = Told("event", name_of(event), encode_event(event, value, bytes_max=limit))
+        elif value is None:
+            told = Told(EVENT_FAILED, name_of(event), encode_error(error))
+        else:
+            raise InvalidOption("send_event(…, value, error=…): give a value or an error, not both")
+        await tell(await self._manager.store(), self.address, told, dedupe=event_dedupe(id))
+
+    @overload
+    async def update(
+        self, name: str, /, *args: object, type: type[T], timeout: Duration | None = None, id: str | None = None
+    ) -> T: ...
+    @overload
+    async def update(
+        self, name: str, /, *args: object, type: None = None, timeout: Duration | None = None, id: str | None = None
+    ) -> Any: ...  # noqa: ANN401 - whatever the handler returns
+    async def update(
+        self,
+        name: str,
+        /,
+        *args: object,
+        type: Any = None,  # noqa: A002 - the word for it
+        timeout: Duration | None = None,
+        id: str | None = None,  # noqa: A002 - as above
+    ) -> Any:
+        """Call an update handler of the running workflow and return its value.
+
+        Durable once it is sent: it is answered whatever dies meanwhile, and if no handler of that name is registered
+        yet, as soon as one is.
+
+        Args:
+            name: of the handler, see ``step.update_handler``.
+            args: its arguments, by position.
+            type: of its value, a class or a generic such as ``list[Model]``; None: a plain value.
+            timeout: how long to wait for the answer, a timedelta or seconds; None: for ever.
+            id: the same id is the same update, carried out once: called again with it, this returns the same answer.
+
+        Raises:
+            InvalidArguments: the arguments do not fit the handler's annotations; no code of the workflow has run.
+            UpdateFailed: the handler raised; type, message and traceback of that are in it.
+            InvalidReturn: the value is not of ``type``.
+            PayloadTooLarge, InvalidOption: nothing was sent.
+            WorkflowEnded: it has ended, or did so before it answered.
+            WorkflowNotFound: there is no such instance.
+            TimeoutError: there was no answer by then; the update stays sent.
+        """
+        store, limit = await self._manager.store(), self._manager.defaults.value_bytes_max
+        told = Told("update", check_name("name", name), encode_update(name, args, bytes_max=limit))
+        limit_s = None if timeout is None else duration_ms("timeout", timeout) / 1000
+        work = ask_update(store, self.address, told, dedupe=update_dedupe(id), limit_s=limit_s)
+        return read_answer(await self._while_waiting(work), name, type)
+
+    async def _while_waiting(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that the workflow brings about; for testers to watch over."""
+        return await work
+
     async def cancel(self, *, cleanup: bool = False) -> bool:
         """Cancel it; False: it had ended before.
 
@@ -214,10 +329,7 @@ class WorkflowHandle(Generic[R_co]):
         return unpack(payload) if payload else None
 
     def _not_found(self) -> WorkflowNotFound:
-        return WorkflowNotFound(
-            f"there is no workflow {self.id!r} in namespace {self._manager.namespace!r}: see `headrace list`; it may "
-            "have been cleaned up after its retention"
-        )
+        return not_found(self.address, self._manager.namespace)
 
 
 def _may_clean_up(record: dict[str, bytes]) -> bool:

@@ -18,6 +18,7 @@ from actors.listing import Order, Page, StatusName, list_instances
 from actors.options import Duration, duration_ms
 from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
+from actors.starting import beginning
 from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
 
 if TYPE_CHECKING:
@@ -189,18 +190,8 @@ class WorkflowManager(Registry):
         return handles
 
     def _ask(self, store: Store, call: BoundWorkflow[..., Any], workflow_id: str) -> asyncio.Future[object]:
-        workflow = call.workflow
-        options = workflow.options
-        fields = {"version": workflow.version} if workflow.version != "1" else None
-        return store.instances.ask_create(
-            f"{KIND}/{workflow_id}",
-            name=workflow.name,
-            arguments=call.arguments,
-            start_at_ms=options.due_ms(store.space.now_ms()),
-            retention_ms=self.retention_ms,
-            timeout_ms=options.timeout_ms,
-            fields=fields,
-        )
+        what = beginning(call, now_ms=store.space.now_ms(), retention_ms=self.retention_ms)
+        return store.instances.ask_create(f"{KIND}/{workflow_id}", **what)
 
     @staticmethod
     async def _await_created(chunk: builtins.list[asyncio.Future[object]]) -> None:
@@ -221,6 +212,15 @@ class WorkflowManager(Registry):
         if not keys.valid_id(workflow_id):
             raise InvalidOption(f"{workflow_id!r} cannot be a workflow's id: give 1 to 200 bytes of printable text")
         return WorkflowHandle(self, workflow_id, workflow)
+
+    @staticmethod
+    def create_event() -> str:
+        """Return a new event id: a name that nobody else has, to be handed out to whoever shall send the event.
+
+        The workflow awaits it, as ``step.await_event(event_id)``; so give it as an argument. Inside workflow code use
+        ``str(step.uuid4())``.
+        """
+        return f"event-{new_id()}"
 
     async def list(
         self,
@@ -287,6 +287,7 @@ class WorkflowManager(Registry):
             worker_timeout_s=self.worker_timeout_s,
             cache_instances=cache_instances,
             journal_bytes_max=self.journal_bytes_max,
+            retention_ms=self.retention_ms,
         )
         # A store of its own: its calls wait for a server that is away, and never fail the work in hand.
         await self.store()

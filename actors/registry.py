@@ -19,6 +19,7 @@ from actors.definitions import (
     Workflow,
 )
 from actors.errors import DuplicateDefinition, InvalidOption, UnknownDefinition
+from actors.events import EventType
 from actors.policy import RetryPolicy
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _LISTED_MAX = 10
 
@@ -169,6 +171,20 @@ class Registry:
             return self._add(made)
 
         return register if function is None else register(function)
+
+    @overload
+    def event(self, name: str, /) -> EventType[Any]: ...
+    @overload
+    def event(self, name: str, type: None, /) -> EventType[None]: ...
+    @overload
+    def event(self, name: str, type: type[T], /) -> EventType[T]: ...
+    def event(self, name: str, type: Any = Any, /) -> EventType[Any]:  # noqa: A002 - the word for it
+        """Return an event's name with the type of its values, for ``step.await_event`` and ``handle.send_event``.
+
+        ``type``: a class, a generic such as ``list[Model]``, or None for events without a value. Both ends are checked
+        against it, by the type checkers and when they run. Raises InvalidOption for a name that cannot be one.
+        """
+        return EventType(name, type)
 
     def get_step(self, name: str) -> StepDefinition[..., Any]:
         """Return the query, mutation or action registered as ``name``. Raises UnknownDefinition."""

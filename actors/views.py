@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefinition
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
-from kernel import Command, Outcome, read_command, read_outcome
+from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, read_command, read_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,8 @@ class StepView:
     seq: int
     name: str
     kind: str
-    """query, mutation, action; or sleep, event, workflow; ``step`` where this process does not know the code."""
+    """query, mutation, action; or sleep, event, workflow, value, update_handler, reply; ``step`` where this process
+    does not know the code."""
     state: StepState
     arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     """Positional and keyword arguments; None where they cannot be decoded here."""
@@ -179,7 +180,10 @@ def _step(
         outcome = read_outcome(field)
         return _ended(seq, command, outcome, kind=kind, arguments=arguments, attempts=attempts, registry=registry)
     if opened is None:
-        state = _closed(command, journal.get(f"x{seq}", b""))
+        mark = journal.get(f"x{seq}", b"")
+        if (number := answered_by(mark)) and (event := journal.get(f"e{number}")):
+            return _answered(seq, command, other_event(event))
+        state = _closed(command, mark)
         return StepView(seq, command.label or kind, kind, state, arguments, attempts=attempts, due=due)
     attempt, worker, _, place, begun, _ = opened.decode().split("|")
     return StepView(
@@ -196,11 +200,32 @@ def _step(
     )
 
 
+def _answered(seq: int, command: Command, event: Event) -> StepView:
+    """Return a wait with the event that has answered it."""
+    failed = event.status == "failed"
+    return StepView(
+        seq,
+        command.label,
+        "event",
+        "failed" if failed else "completed",
+        result=None if failed else unpack(event.payload),
+        error=Failure.decode(event.payload) if failed else None,
+        finished=moment(event.at_ms),
+    )
+
+
 def _closed(command: Command, mark: bytes) -> StepState:
     """Return the state of a command without an outcome that is not open; ``mark``: its field ``x<seq>``."""
-    if command.kind in ("value", "local") or mark.endswith(b"|answered"):
+    if command.kind in WITHOUT_OUTCOME or command.kind == "handler" or answered_by(mark) is not None:
         return "completed"
     return "canceled"
+
+
+def answered_by(mark: bytes) -> int | None:
+    """Return the number of the event that has answered a wait, from its field ``x<seq>``; None: none has."""
+    _, _, what = mark.partition(b"|")[2].partition(b"|")
+    word, _, event = what.partition(b"|")
+    return int(event or 0) if word == b"answered" else None
 
 
 _NOT_EMITTED: Final = b"1|||q:||0"
@@ -254,15 +279,21 @@ def _ended(
     )
 
 
-def _what(command: Command, registry: Registry) -> tuple[str, tuple[tuple[Any, ...], dict[str, Any]] | None]:
+def _what(  # noqa: PLR0911 - one a kind
+    command: Command, registry: Registry
+) -> tuple[str, tuple[tuple[Any, ...], dict[str, Any]] | None]:
     """Return a command's kind in people's words, and its arguments where they can be decoded."""
     match command.kind:
         case "timer":
             return "sleep", ((int(command.arguments) / 1000,), {})
         case "wait":
             return "event", None
+        case "handler":
+            return "update_handler", None
         case "value":
             return "value", ((unpack(command.arguments),), {})
+        case "reply":
+            return "reply", None
         case "local":
             return "local", None
         case "child" | "step":

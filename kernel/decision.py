@@ -6,8 +6,8 @@ from typing import Final, Literal, NamedTuple
 
 CommandKind = Literal["step", "timer", "wait", "handler", "child", "value", "reply", "local"]
 """``step`` runs on a worker; ``timer`` fires; ``wait`` is answered by an event that the actor itself matches;
-``handler`` says that updates of its name are answered from now on, to the end; ``child`` starts another actor; ``value``
-publishes a value; ``reply`` answers an update; ``local`` is recorded only (a patch marker)."""
+``handler`` says that updates of its name are answered from now on, to the end; ``child`` starts another actor;
+``value`` publishes a value; ``reply`` answers an update; ``local`` is recorded only (a patch marker)."""
 
 WITHOUT_OUTCOME: Final = frozenset({"value", "reply", "local"})
 """Kinds of commands that are done as soon as they are carried out."""
@@ -20,8 +20,8 @@ class Command(NamedTuple):
 
     kind: CommandKind
     target: str
-    """What runs: the registered name of a step or child; the event's name for a wait; of a handler its name; of a reply the
-    number of the update's event; empty for a timer."""
+    """What runs: the registered name of a step or child; of a wait the event's name; of a handler its name; of a reply
+    the number of the update's event; empty for a timer."""
     label: str
     """What people call it: compared on replay, shown in listings. The target unless it was named."""
     arguments: bytes = b""

@@ -21,8 +21,8 @@ class Event(NamedTuple):
     seq: int = 0
     """``outcome``: the command that it answers, from 1. Else 0."""
     status: str = ""
-    """``outcome``: ``ok``, ``failed``, ``fired`` (a timer) or ``canceled``; ``event``: ``failed`` if it was sent with an
-    error. Else empty."""
+    """``outcome``: ``ok``, ``failed``, ``fired`` (a timer) or ``canceled``; ``event``: ``failed`` if it was sent with
+    an error. Else empty."""
     name: str = ""
     """``event``: the name it was sent under; ``update``: of the handler that is asked. Else empty."""
     payload: bytes = b""

@@ -23,9 +23,9 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 _GROUPS: Final = (
-    "demo", "worker", "start", "list", "show", "watch", "cancel", "resume", "cleanup", "bench", "check", "redis",
+    "demo", "worker", "start", "list", "show", "watch", "send-event", "cancel", "resume", "cleanup", "bench", "check", "redis",
 )  # fmt: skip
-"""The modules with the commands, in the order of the help."""
+"""The commands, in the order of the help. Each has a module of its name."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,7 +62,7 @@ def _parser(words: Sequence[str]) -> Parser:
     parser.add_argument("--version", action="version", version=f"headrace {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for group in words[:1] if words and words[0] in _GROUPS else _GROUPS:
-        importlib.import_module(f"actors.cli.{group}").register(commands)
+        importlib.import_module(f"actors.cli.{group.replace('-', '_')}").register(commands)
     return parser
 
 

@@ -64,7 +64,7 @@ class Definition(Generic[P, R_co]):
             function,
             skip=_SKIPPED[kind],
             bytes_max=defaults.value_bytes_max,
-            local_names=_local_names(function),
+            local_names=local_names(function),
         )
         self.encode_arguments: Callable[[tuple[Any, ...], Mapping[str, Any]], bytes] = self._codec.encode_arguments
         """Validate and encode a call; canonical. Raises InvalidArguments, PayloadTooLarge."""
@@ -130,7 +130,7 @@ _POSITIONAL: Final = (
 )
 
 
-def _local_names(function: Callable[..., Any]) -> dict[str, object]:
+def local_names(function: Callable[..., Any]) -> dict[str, object]:
     """Return what the annotations of a nested function name that its enclosing functions define.
 
     Annotations are texts (``from __future__ import annotations``) and resolved long after those functions returned,

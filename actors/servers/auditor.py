@@ -7,9 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from actors.servers.server import Server
-from kernel import Held, Obsolete, Reader
+from kernel import Entry, Held, Obsolete, Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.servers.host import Host
 
 AUDIT_S: Final = 2.0
@@ -85,6 +87,11 @@ class Auditor(Server):
         for name, group, take in takers:
             names = [f"q:{queue}" for queue in host.queue_names] if name == "q" else [name]
             for streams in host.stream_groups(*names):
-                reader = Reader(host.store.space, group=group, consumer=host.incarnation, streams=streams)
-                for entry in await reader.pending(known=host.hands.entries):
-                    take(entry)
+                await self._take_up(streams, group, take)
+        await self._take_up((host.store.space.keys.gateway,), "gateways", host.gateway.take)
+
+    async def _take_up(self, streams: tuple[str, ...], group: str, take: Callable[[Entry], None]) -> None:
+        host = self._host
+        reader = Reader(host.store.space, group=group, consumer=host.incarnation, streams=streams)
+        for entry in await reader.pending(known=host.hands.entries):
+            take(entry)

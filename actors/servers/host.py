@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from actors.servers.courier import Courier
     from actors.servers.delivery import Delivery
     from actors.servers.dispatcher import Dispatcher
+    from actors.servers.gateway import Gateway
     from actors.servers.runner import Runner
     from actors.servers.settings import WorkerSettings
     from actors.servers.turner import Turner
@@ -40,6 +41,7 @@ class Host:
     runner: Runner
     courier: Courier
     auditor: Auditor
+    gateway: Gateway
     turner: Turner
     delivery: Delivery
     watch: Watch
@@ -53,6 +55,7 @@ class Host:
         self.queues: Final = f",{','.join(settings.queues)},"
         self.worker_timeout_s: Final = settings.worker_timeout_s
         self.journal_bytes_max: Final = settings.journal_bytes_max
+        self.retention_ms: Final = settings.retention_ms
         self.deaths_max: Final = settings.deaths_max
         self.jitter_seed: Final = settings.jitter_seed
         self.patience_ms: Final = PATIENCE_MS
@@ -110,7 +113,7 @@ class Host:
 
     def streams(self) -> list[tuple[str, str]]:
         """Return every stream that this worker reads, with its group."""
-        found: list[tuple[str, str]] = []
+        found: list[tuple[str, str]] = [(self.store.space.keys.gateway, "gateways")]
         for tag in self.store.space.keys.tags:
             found += [(f"{tag}:ready", "dispatchers"), (f"{tag}:outbox", "couriers")]
             found += [(f"{tag}:q:{queue}", "workers") for queue in self.queue_names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.errors import Failure
-from kernel import CHUNK, NOT_EAGER, Eager, End, draw_nonce, write_command
+from kernel import AT_THE_END_TOO, CHUNK, NOT_EAGER, Eager, End, draw_nonce, write_command
 
 if TYPE_CHECKING:
     from actors.servers.cache import Replica
@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     commands: list[bytes]
     """As ``write_command`` gives them."""
     withdrawn: list[int | str]
-    """Numbers of commands no longer wanted; waits that an event has answered as ``=<seq>``."""
+    """Numbers of commands no longer wanted; waits that an event has answered as ``=<seq>:<event>``."""
     end: End | None
     park: bool
     eager: Eager
@@ -42,11 +42,12 @@ def make_plan(replica: Replica, host: Host) -> Plan:
     ending = end is not None
     canceled = instance.canceled[replica.canceled :]
     answered = instance.answered[replica.answered :]
+    answered_by = instance.answered_by[replica.answered :]
     unwanted = {*canceled, *answered} if canceled or answered else None
     commands: list[bytes] = []
     wanted = 0
     for seq, command in enumerate(new, committed + 1):
-        void = (ending and command.kind != "value") or (unwanted is not None and seq in unwanted)
+        void = (ending and command.kind not in AT_THE_END_TOO) or (unwanted is not None and seq in unwanted)
         commands.append(write_command(command, token=token, void=void))
         if command.kind == "step" and command.queue in host.queue_names:
             wanted += 1
@@ -55,7 +56,7 @@ def make_plan(replica: Replica, host: Host) -> Plan:
     return Plan(
         token=token,
         commands=commands,
-        withdrawn=[*canceled, *(f"={seq}" for seq in answered)],
+        withdrawn=[*canceled, *(f"={seq}:{event}" for seq, event in zip(answered, answered_by, strict=True))],
         end=end,
         park=not ending and _only_waits(instance),
         eager=eager,

@@ -30,6 +30,8 @@ class WorkerSettings:
     """Bytes of journal that those may stand for."""
     journal_bytes_max: int = 2**24
     """A workflow whose journal grows beyond fails."""
+    retention_ms: int | None = None
+    """How long ended instances are kept that a message to the gateway started; None: for ever."""
     deaths_max: int = 3
     """A command, or a turn, during which so many workers died is set aside."""
     jitter_seed: int | None = None

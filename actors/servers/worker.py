@@ -18,6 +18,7 @@ from actors.servers.auditor import Auditor
 from actors.servers.courier import Courier
 from actors.servers.delivery import Delivery
 from actors.servers.dispatcher import Dispatcher
+from actors.servers.gateway import Gateway
 from actors.servers.host import Host
 from actors.servers.pruner import Pruner
 from actors.servers.reaper import Reaper
@@ -91,12 +92,13 @@ class Worker:
         )
         host.turner, host.delivery = Turner(host), Delivery(host)
         host.dispatcher, host.runner = Dispatcher(host), Runner(host)
-        host.courier, host.auditor = Courier(host), Auditor(host)
+        host.courier, host.auditor, host.gateway = Courier(host), Auditor(host), Gateway(host)
         self._servers = [
             host.runner,
             host.dispatcher,
             Timekeeper(host),
             host.courier,
+            host.gateway,
             host.auditor,
             Reaper(host),
             Pruner(host),
@@ -193,6 +195,7 @@ class Worker:
         host = self.host
         for tag in self._store.space.keys.tags:
             await self._store.custody.give_back(tag, host.incarnation, host.queue_names)
+        await self._store.gateway.give_back(host.incarnation)
         for stream, group in host.streams():
             await self._store.custody.forget(stream, group, host.incarnation)
 

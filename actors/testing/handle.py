@@ -10,7 +10,7 @@ from actors.handle import WorkflowHandle
 from actors.results import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from actors.definitions import Workflow
     from actors.manager import WorkflowManager
@@ -59,6 +59,9 @@ class TestedHandle(WorkflowHandle[R_co]):
             NondeterminismError: it was stopped, since its code does not fit its journal, or blocks.
         """
         return await self._unless_stuck(super().result(timeout), self._explain)
+
+    async def _while_waiting(self, work: Coroutine[Any, Any, T]) -> T:
+        return await self._unless_stuck(work, self._explain)
 
     async def ended(self) -> None:
         """Take it to its end, however it ends. Raises NothingHappens, WorkflowNotFound."""

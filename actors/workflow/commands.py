@@ -34,6 +34,7 @@ class Commands:
     __slots__ = (
         "abort",
         "answered",
+        "answered_by",
         "asked",
         "at",
         "bytes",
@@ -62,6 +63,8 @@ class Commands:
         """Numbers of all commands withdrawn so far, in that order."""
         self.answered: list[int] = []
         """Numbers of all waits answered by an event so far, in that order."""
+        self.answered_by: list[int] = []
+        """The numbers of those events."""
         self.waits: dict[str, deque[int]] = {}
         """Numbers of the waits for each event name, oldest first; some may have been canceled since."""
         self.untaken: dict[str, deque[Event]] = {}
@@ -118,7 +121,7 @@ class Commands:
             seq = waits.popleft()
             pending = self.pending.pop(seq, None)
             if pending is not None:
-                self.answered.append(seq)
+                self._answered(seq, event)
                 pending.answer(event)
                 return
         self.untaken.setdefault(event.name, deque()).append(event)
@@ -132,8 +135,12 @@ class Commands:
         event = kept.popleft()
         if not kept:
             del self.untaken[name]
-        self.answered.append(seq)
+        self._answered(seq, event)
         self.pending.pop(seq).answer(event)
+
+    def _answered(self, seq: int, event: Event) -> None:
+        self.answered.append(seq)
+        self.answered_by.append(event.number)
 
     def close(self) -> None:
         """The workflow has ended: withdraw what is open, record nothing more."""

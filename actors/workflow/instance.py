@@ -28,6 +28,7 @@ from actors.workflow.errors import Deadlocked, TurnTooLong
 from actors.workflow.loop import WorkflowLoop
 from actors.workflow.replay import describe_missing
 from actors.workflow.step import Step, Surroundings
+from actors.workflow.updates import updates_of
 from kernel import ZERO, End, Event, event_number
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Instance:
         self._commands = Commands(workflow_id, recorded)
         # What asyncio calls abstract and is not written out there, `refuse_methods` puts in.
         self._loop = WorkflowLoop(self._commands)  # type: ignore[abstract]
-        self._surroundings = Surroundings(self._commands)
+        self._surroundings = Surroundings(self._commands, value_bytes_max=workflow.defaults.value_bytes_max)
         self._step = self._loop.step = Step(self._loop, self._surroundings)
         self._main: WorkflowTask[None] | None = None
         self._cancel_requested = False
@@ -93,9 +94,17 @@ class Instance:
         return self._commands.answered
 
     @property
+    def answered_by(self) -> list[int]:
+        """The numbers of the events that have answered those waits."""
+        return self._commands.answered_by
+
+    @property
     def untaken(self) -> list[Event]:
-        """External events fed that no wait has taken, oldest first."""
+        """External events and updates fed that no wait and no handler has taken, oldest first."""
         kept = [event for events in self._commands.untaken.values() for event in events]
+        updates = self._surroundings.updates
+        if updates is not None:
+            kept += updates.kept
         return sorted(kept, key=lambda event: event.number)
 
     @property
@@ -167,6 +176,8 @@ class Instance:
                 commands.answer(event)
             case "event":
                 self._commands.deliver(event)
+            case "update":
+                updates_of(self._loop, self._surroundings).deliver(event)
             case "started":
                 self._start(event)
             case "cancel_requested":
@@ -219,6 +230,8 @@ class Instance:
         if self._commands.dead:
             return
         self.end = end
+        if self._surroundings.updates is not None:
+            self._surroundings.updates.close()
         self._commands.close()
         self._loop.kill()
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from actors.definitions import DEFAULT_VERSION
 from actors.errors import CallNotAllowed, InvalidArguments, InvalidOption
+from actors.events import EventType
 from actors.options import (
     InlineStepOptions,
     StepSettings,
@@ -23,10 +24,11 @@ from actors.workflow.frames import author_site
 from actors.workflow.log import make_log
 from actors.workflow.loop import timer_command
 from actors.workflow.tasks import EventFuture, StepFuture
+from actors.workflow.updates import updates_of
 from kernel import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from structlog.typing import FilteringBoundLogger
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from actors.options import Duration, StepOptions
     from actors.workflow.commands import Commands
     from actors.workflow.loop import WorkflowLoop
+    from actors.workflow.updates import UpdateHandlerDecorator, Updates
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,14 +51,18 @@ _DEFAULTS: Final = tuple(InlineStepOptions.__annotations__)
 class Surroundings:
     """What an instance's ``Step`` and its copies share, and what the guards of workflow code ask; made when needed."""
 
-    __slots__ = ("_commands", "_streams", "generation", "log")
+    __slots__ = ("_commands", "_streams", "generation", "log", "updates", "value_bytes_max")
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, *, value_bytes_max: int) -> None:
         self._commands = commands
+        self.value_bytes_max = value_bytes_max
+        """Limit of one value, encoded."""
         self.generation = ""
         """Id of the event that began the instance: seeds what is random."""
         self.log: FilteringBoundLogger | None = None
         self._streams: dict[str, Random] | None = None
+        self.updates: Updates | None = None
+        """Handlers of updates, and the updates that wait for one."""
 
     @property
     def now_ms(self) -> int:
@@ -186,28 +193,36 @@ class Step:
         return future
 
     @overload
+    def await_event(
+        self, name: EventType[T], type: None = None, *, timeout: Duration | None = None
+    ) -> StepFuture[T]: ...
+    @overload
     def await_event(self, name: str, type: None = None, *, timeout: Duration | None = None) -> StepFuture[Any]: ...
     @overload
     def await_event(self, name: str, type: type[T], *, timeout: Duration | None = None) -> StepFuture[T]: ...
     def await_event(
         self,
-        name: str,
+        name: EventType[Any] | str,
         type: Any = None,  # noqa: A002 - the word for it
         *,
         timeout: Duration | None = None,
     ) -> StepFuture[Any]:
         """Wait for an event of that name, sent earlier or later; the future brings its value as ``type``.
 
-        Each event is taken by one wait, the oldest. An event sent with an error raises it. After ``timeout`` (a
-        timedelta or seconds) the future raises TimeoutError, and the event is left to the next wait.
+        ``name``: a text, or what ``manager.event(name, type)`` returned. Each event is taken by one wait, the oldest.
+        An event sent with an error raises EventFailed. After ``timeout`` (a timedelta or seconds) the future raises
+        TimeoutError, and the event is left to the next wait.
         """
         commands = self._commands
+        if isinstance(name, EventType):
+            codec, name = name.codec, name.name
+        else:
+            name, codec = check_name("name", name), _ANYTHING if type is None else ValueCodec(type)
         length_ms = None if timeout is None else duration_ms("timeout", timeout)
         future: EventFuture[Any] = EventFuture(loop=self._loop)
         future.number = self._loop.next_number()
         future._commands = commands  # noqa: SLF001
-        future.name = check_name("name", name)
-        future.codec = _ANYTHING if type is None else ValueCodec(type)
+        future.name, future.codec = name, codec
         future.timer = None
         future.seq = commands.ask(Command("wait", name, name, at=commands.at), future)
         if future.seq:
@@ -224,6 +239,29 @@ class Step:
         except NotEncodable as error:
             raise InvalidArguments(f"step.set_value({key!r}, …): {error}") from None
         commands.ask(Command("value", check_name("key", key), key, arguments, at=commands.at), None)
+
+    @overload
+    def update_handler(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def update_handler(self, /, *, name: str | None = None) -> UpdateHandlerDecorator: ...
+    def update_handler(self, function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+        """Let a function inside the workflow answer ``handle.update(its name, …)`` from now on, until it ends.
+
+        ``async def`` (it may run steps) or ``def``; a closure sees the workflow's variables. Arguments and return value
+        are validated by its annotations; an update whose arguments do not fit is rejected and never gets here. Each
+        update runs as a task of the workflow, in the order sent. Updates that came earlier are answered now. Another
+        handler of the same name takes the place of the one before.
+
+        Raises:
+            InvalidOption: a name that cannot be one.
+            InvalidDefinition: what was decorated is no function.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            updates_of(self._loop, self._surroundings).register(function, name)
+            return function
+
+        return register if function is None else register(function)
 
     # ------------------------------------------------------------------------------ the same on every replay
 

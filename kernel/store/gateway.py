@@ -57,9 +57,13 @@ async def gateway_violations(space: Space) -> list[str]:
     texts: list[str] = []
     for group in listed(await space.send(stream, "XINFO", "GROUPS", stream)):
         name = dict(zip(group[::2], group[1::2], strict=True))[b"name"]
-        for row in listed(await space.send(stream, "XPENDING", stream, name, "-", "+", 1000)):
-            if not await space.send(stream, "XRANGE", stream, row[0], row[0]):
-                texts.append(f"I5: {stream} {row[0].decode()} is pending, but deleted")
+        rows = listed(await space.send(stream, "XPENDING", stream, name, "-", "+", 1000))
+        pending: list[str] = [row[0].decode() for row in rows]
+        texts += [
+            f"I5: {stream} {entry} is pending, but deleted"
+            for entry in pending
+            if not await space.send(stream, "XRANGE", stream, entry, entry)
+        ]
     return texts
 
 

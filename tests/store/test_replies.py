@@ -91,9 +91,7 @@ async def published(bench: Bench, *fields: str) -> Entry:
 async def contents(bench: Bench, key: str) -> list[dict[str, str]]:
     reply = await bench.space.send(key, "XRANGE", key, "-", "+")
     assert isinstance(reply, list)
-    return [
-        dict(zip(*[iter(word.decode() for word in fields)] * 2, strict=True)) for _, fields in reply
-    ]
+    return [dict(zip(*[iter(word.decode() for word in fields)] * 2, strict=True)) for _, fields in reply]
 
 
 async def test_a_message_is_taken_out_once(bench: Bench) -> None:

@@ -126,7 +126,9 @@ class Toy:
         taken_back = {int(str(item).lstrip("=").partition(":")[0]) for item in canceled}
         return [
             write_command(
-                command, token=token, void=seq in taken_back or (self.end is not None and command.kind not in AT_THE_END_TOO)
+                command,
+                token=token,
+                void=seq in taken_back or (self.end is not None and command.kind not in AT_THE_END_TOO),
             )
             for seq, command in enumerate(self.commands[first - 1 :], first)
         ]

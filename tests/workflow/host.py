@@ -52,7 +52,7 @@ class Host:
 
     def feed(
         self,
-        kind: Literal["started", "outcome", "event", "cancel_requested", "restarted"],
+        kind: Literal["started", "outcome", "event", "update", "cancel_requested", "restarted"],
         *,
         seq: int = 0,
         status: str = "",
@@ -137,7 +137,7 @@ Starter = Callable[[Code], Host]
 """Starts a function as a workflow."""
 
 
-def words(command: Command) -> str:
+def words(command: Command) -> str:  # noqa: PLR0911 - one a kind
     """Return ``work``'s argument, a timer's length, ``?event``, ``=key``, or the label of anything else."""
     match command.kind:
         case "timer":
@@ -146,6 +146,10 @@ def words(command: Command) -> str:
             return f"?{command.target}"
         case "value":
             return f"={command.target}"
+        case "handler":
+            return f"@{command.target}"
+        case "reply":
+            return f"!{command.label} {command.target}"
         case _:
             if command.target != "work":
                 return command.label
@@ -175,6 +179,8 @@ def observed(instance: Instance) -> tuple[object, ...]:
         list(instance.open),
         list(instance.canceled),
         list(instance.answered),
+        list(instance.answered_by),
+        [event.id for event in instance.untaken],
         instance.end,
         instance.bytes,
     )

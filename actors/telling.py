@@ -1,0 +1,142 @@
+"""Telling a running instance something: events, and updates, whose answer is waited for without polling."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from actors.errors import Failure, InvalidArguments, InvalidReturn, PayloadTooLarge, WorkflowEnded, WorkflowNotFound
+from actors.options import check_name
+from actors.payload import NotEncodable, ValueCodec, pack, unpack
+from kernel import Ended, Gone, NotFound, draw_nonce, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel import Reply, Store
+
+ENDED = frozenset({"completed", "failed", "canceled"})
+
+
+class Told(NamedTuple):
+    """What is told."""
+
+    kind: str
+    """``event``, ``event_failed``, ``update`` or ``cancel_requested``, as in the journal."""
+    name: str
+    payload: bytes
+
+
+def event_dedupe(event_id: str | None) -> str:
+    """Return what an event is known by; empty: by the nonce that is drawn for it. Raises InvalidOption."""
+    return "" if event_id is None else check_name("id", event_id)
+
+
+def update_dedupe(update_id: str | None) -> str:
+    """Return what an update is known by; ids of events, which have no ``|``, are others. Raises InvalidOption."""
+    return f"update|{draw_nonce():x}" if update_id is None else f"update|{check_name('id', update_id)}"
+
+
+def encode_update(name: str, args: Sequence[object], *, bytes_max: int) -> bytes:
+    """Encode the arguments of an update. Raises InvalidArguments, PayloadTooLarge."""
+    try:
+        data = pack([list(args)]) if args else b""
+    except NotEncodable as error:
+        raise InvalidArguments(f"an argument of the update {name!r} {error}") from None
+    if len(data) > bytes_max:
+        raise PayloadTooLarge(f"what is passed to the update {name!r}", size=len(data), limit=bytes_max)
+    return data
+
+
+async def tell(store: Store, address: str, told: Told, *, dedupe: str) -> None:
+    """Tell an instance something once.
+
+    Raises:
+        WorkflowEnded, WorkflowNotFound: nobody will take it.
+    """
+    try:
+        await store.instances.append(address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe)
+    except Ended as error:
+        raise _ended(address, error.facts[0] if error.facts else "ended", told) from None
+    except (NotFound, Gone):
+        raise not_found(address, store.space.namespace) from None
+
+
+async def ask_update(store: Store, address: str, told: Told, *, dedupe: str, limit_s: float | None) -> Reply:
+    """Tell an update and wait for the reply.
+
+    Raises:
+        WorkflowEnded, WorkflowNotFound: nobody will answer.
+        TimeoutError: nobody has within ``limit_s`` seconds.
+    """
+    tag = store.space.keys.tag_of(address)
+    channels = (keys.replied(tag, address), keys.ended(tag, address))
+    limit = asyncio.timeout(limit_s)
+    try:
+        async with limit, store.hearing.listen(*channels) as ear:
+            await tell(store, address, told, dedupe=dedupe)
+            while True:
+                status, reply = await store.instances.reply(address, dedupe)
+                if reply is not None:
+                    return reply
+                if status in ENDED:
+                    raise _ended(address, status, told)
+                if status in {"", "gone"}:
+                    raise not_found(address, store.space.namespace)
+                await ear.heard()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimeoutError(
+            f"workflow {_id_of(address)!r} has not answered the update {told.name!r} within {limit_s:g} s; "
+            "it stays sent: see whether a worker runs, and whether the workflow has a handler of that name"
+        ) from None
+
+
+def read_answer(reply: Reply, name: str, annotation: Any) -> Any:  # noqa: ANN401 - a value of the annotation
+    """Return the value in a reply, as ``annotation`` (None: as it is).
+
+    Raises:
+        InvalidArguments: it was rejected.
+        UpdateFailed: its handler raised.
+        InvalidReturn: the value does not fit.
+    """
+    if reply.status != "ok":
+        _raise(reply)
+    value: object = unpack(reply.payload)
+    if annotation is None:
+        return value
+    try:
+        return ValueCodec(annotation).from_plain(value)
+    except NotEncodable as error:
+        raise InvalidReturn(
+            f"the update {name!r} was answered with a value that does not fit type=…: {error}"
+        ) from None
+
+
+def not_found(address: str, namespace: str) -> WorkflowNotFound:
+    """Return the error for an instance that is not there."""
+    return WorkflowNotFound(
+        f"there is no workflow {_id_of(address)!r} in namespace {namespace!r}: see `headrace list`; it may "
+        "have been cleaned up after its retention"
+    )
+
+
+def _raise(reply: Reply) -> NoReturn:
+    failure = Failure.decode(reply.payload)
+    if reply.status == "rejected":
+        raise InvalidArguments(failure.message)
+    raise failure.to_exception()
+
+
+def _ended(address: str, status: str, told: Told) -> WorkflowEnded:
+    what, missed = ("update", "not answered") if told.kind == "update" else ("event", "not sent")
+    workflow_id = _id_of(address)
+    return WorkflowEnded(
+        f"workflow {workflow_id!r} has ended ({status}): the {what} {told.name!r} was {missed}; "
+        f"see `headrace show {workflow_id}`"
+    )
+
+
+def _id_of(address: str) -> str:
+    return address[address.index("/") + 1 :]
