@@ -1,0 +1,301 @@
+"""Updates: requests that run inside the workflow and answer, whatever the workflow is doing and whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from actors import (
+    InvalidArguments,
+    InvalidOption,
+    InvalidReturn,
+    PayloadTooLarge,
+    Step,
+    UpdateFailed,
+    WorkflowEnded,
+    WorkflowFailed,
+    WorkflowManager,
+    WorkflowNotFound,
+)
+from tests.api.watching import Managers, seen
+
+
+class Item(BaseModel):
+    name: str
+    cents: int = 1
+
+
+def define(manager: WorkflowManager) -> Any:
+    """Register a cart that is filled by updates; ``price`` runs as a step."""
+
+    @manager.action(name="price")
+    async def price(name: str) -> int:
+        return len(name)
+
+    @manager.workflow(name="cart")
+    async def cart(step: Step) -> list[str]:
+        items: list[str] = []
+        closed = asyncio.Event()
+
+        @step.update_handler
+        async def add(item: Item, times: int = 1) -> int:
+            if item.name == "bomb":
+                raise LookupError("we do not sell bombs")
+            cents = await step.run_action(price, item.name)
+            items.extend([item.name] * times)
+            return cents
+
+        @step.update_handler(name="close")
+        def close_it() -> list[str]:
+            closed.set()
+            return items
+
+        await closed.wait()
+        return items
+
+    return cart
+
+
+async def test_an_update_runs_inside_the_workflow_and_answers(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        assert await handle.update("add", Item(name="pen"), type=int) == 3
+        assert await asyncio.gather(*(handle.update("add", {"name": n}, 2) for n in ("ink", "paper"))) == [3, 5]
+        closed = await handle.update("close", type=list[str])
+        assert sorted(closed) == ["ink", "ink", "paper", "paper", "pen"]
+        assert sorted(await handle.result()) == sorted(closed)
+        told = [(e.name, e.value) for e in await handle.history() if e.kind == "update"]
+        assert told == [("add", 3), ("add", 3), ("add", 5), ("close", closed)]
+
+
+async def test_an_update_reaches_an_instance_that_is_cached_nowhere_and_replays_the_same(managers: Managers) -> None:
+    manager = managers()
+    cart = define(manager)
+    async with manager.worker(cache_instances=0):
+        handle = await manager.start(cart)
+        assert await handle.update("add", Item(name="pen")) == 3
+        with pytest.raises(UpdateFailed):
+            await handle.update("add", Item(name="bomb"))
+    # Nobody runs it now; what is asked waits for the next worker.
+    asked = asyncio.ensure_future(managers().handle(handle.id).update("close", type=list[str]))
+    async with manager.worker(cache_instances=0):
+        assert await asked == ["pen"]
+
+
+async def test_a_rejected_update_reaches_no_code_of_the_workflow(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        with pytest.raises(InvalidArguments, match=r"the update 'add' was rejected: .*cents: Input should be a valid"):
+            await handle.update("add", {"name": "pen", "cents": "many"})
+        with pytest.raises(InvalidArguments, match="missing a required argument: 'item'"):
+            await handle.update("add")
+        with pytest.raises(InvalidArguments, match="too many positional arguments"):
+            await handle.update("close", 1)
+        assert await handle.update("close") == []
+        assert not [step for step in await handle.steps() if step.kind == "action"]
+        rejected = [e for e in await handle.history() if e.kind == "update" and e.error is not None]
+        assert [entry.error.error_type for entry in rejected if entry.error] == ["InvalidArguments"] * 3
+
+
+async def test_the_error_of_a_handler_is_raised_and_the_workflow_goes_on(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        with pytest.raises(UpdateFailed, match="LookupError: we do not sell bombs") as raised:
+            await handle.update("add", Item(name="bomb"))
+        assert "raise LookupError" in raised.value.traceback
+        assert await handle.update("close") == []
+
+
+async def test_what_is_sent_before_the_handler_is_registered_waits(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def late(step: Step) -> None:
+        await step.await_event("open")
+        done = asyncio.Event()
+
+        @step.update_handler
+        async def finish(word: str) -> str:
+            done.set()
+            return word.upper()
+
+        await done.wait()
+
+    handle = await manager.start(late)
+    asked = asyncio.ensure_future(handle.update("finish", "now"))
+    async with manager.worker():
+        await seen(handle, lambda snapshot: any(s.state == "waiting" for s in snapshot.steps))
+        with pytest.raises(TimeoutError, match="has not answered the update 'finish' within 0.05 s; it stays sent"):
+            await handle.update("finish", "again", timeout=0.05, id="again")
+        await handle.send_event("open")
+        assert await asked == "NOW"
+        assert await handle.update("finish", "again", id="again") == "AGAIN"
+
+
+async def test_one_id_is_carried_out_once_and_answers_the_same(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        answers = await asyncio.gather(*(handle.update("add", Item(name="pen"), id="7") for _ in range(5)))
+        assert answers == [3] * 5
+        assert await handle.update("close") == ["pen"]
+        await handle.result()
+        assert await handle.update("add", Item(name="pen"), id="7") == 3  # also when it has ended
+
+
+async def test_ids_of_events_and_of_updates_are_apart(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        await handle.send_event("noise", id="7")
+        assert await handle.update("add", Item(name="pen"), id="7") == 3
+        await handle.cancel()
+
+
+async def test_nobody_answers_for_the_unknown_or_the_ended(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    with pytest.raises(WorkflowNotFound, match="no workflow 'nobody'"):
+        await manager.handle("nobody").update("add")
+    async with manager.worker():
+        handle = await manager.start(cart)
+        waiting = asyncio.ensure_future(handle.update("no such handler"))
+        await seen(handle, lambda snapshot: any(s.state == "waiting" for s in snapshot.steps))
+        await handle.update("close")
+        with pytest.raises(WorkflowEnded, match=r"has ended \(completed\): the update 'no such handler' was not"):
+            await waiting
+        with pytest.raises(WorkflowEnded):
+            await handle.update("add", Item(name="pen"))
+
+
+async def test_a_handler_that_still_runs_at_the_end_is_told_of(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        @step.update_handler
+        async def slow() -> None:
+            step.set_value("slow", True)
+            await step.sleep(3600)
+
+        await step.await_event("end")
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        asked = asyncio.ensure_future(handle.update("slow"))
+        await seen(handle, lambda snapshot: snapshot.values.get("slow"))
+        await handle.send_event("end")
+        with pytest.raises(UpdateFailed, match="WorkflowEnded: the workflow ended, or began anew, before its handler"):
+            await asked
+
+
+async def test_a_canceled_workflow_answers_nobody(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        asked = asyncio.ensure_future(handle.update("nothing"))
+        await seen(handle, lambda snapshot: any(s.state == "waiting" for s in snapshot.steps))
+        await handle.cancel()
+        with pytest.raises(WorkflowEnded, match="canceled"):
+            await asked
+
+
+async def test_a_workflow_with_handlers_alone_is_no_deadlock(manager: WorkflowManager) -> None:
+    cart = define(manager)
+    async with manager.worker():
+        handle = await manager.start(cart)
+        snapshot = await seen(handle, lambda snapshot: len(snapshot.steps) == 2)
+        assert [(s.name, s.kind, s.state) for s in snapshot.steps] == [
+            ("add", "update_handler", "waiting"),
+            ("close", "update_handler", "waiting"),
+        ]
+        await handle.update("close")
+        await handle.result()
+        assert [s.state for s in (await handle.steps())[:2]] == ["completed"] * 2
+
+
+async def test_another_handler_of_the_name_takes_the_place_of_the_first(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        @step.update_handler(name="answer")
+        def first() -> int:
+            return 1
+
+        await step.await_event("switch")
+
+        @step.update_handler(name="answer")
+        def second() -> int:
+            return 2
+
+        await step.await_event("end")
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        assert await handle.update("answer") == 1
+        await handle.send_event("switch")
+        assert await handle.update("answer") == 2
+        await handle.send_event("end")
+        await handle.result()
+
+
+async def test_answers_are_validated_at_both_ends(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        @step.update_handler
+        def broken() -> int:
+            return "many"  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+        @step.update_handler
+        def fine() -> str:
+            return "many"
+
+        await step.await_event("end")
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        with pytest.raises(UpdateFailed, match="InvalidReturn"):
+            await handle.update("broken")
+        with pytest.raises(InvalidReturn, match="answered with a value that does not fit type="):
+            await handle.update("fine", type=int)
+        with pytest.raises(InvalidOption, match="name="):
+            await handle.update("a|b")
+        with pytest.raises(InvalidArguments, match="an argument of the update 'fine' cannot be encoded"):
+            await handle.update("fine", object())
+        with pytest.raises(PayloadTooLarge, match="what is passed to the update 'fine'"):
+            await handle.update("fine", b"x" * 2**21)
+        await handle.cancel()
+
+
+async def test_what_cannot_answer_is_refused_where_it_is_registered(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        step.update_handler(len)
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        with pytest.raises(WorkflowFailed, match="InvalidDefinition: .*cannot answer updates: decorate a def"):
+            await handle.result()
+
+
+async def test_updates_are_answered_in_the_order_sent(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> list[int]:
+        seen: list[int] = []
+
+        @step.update_handler
+        def note(number: int) -> int:
+            seen.append(number)
+            return len(seen)
+
+        await step.await_event("end")
+        return seen
+
+    handle = await manager.start(flow)
+    asked = [asyncio.ensure_future(handle.update("note", number)) for number in range(250)]
+    async with manager.worker():
+        await asyncio.gather(*asked)
+        await handle.send_event("end")
+        numbers = await handle.result()
+    assert [number + 1 for number in range(250)] == sorted(task.result() for task in asked)
+    assert [asked[number].result() for number in numbers] == list(range(1, 251))
