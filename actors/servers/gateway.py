@@ -159,6 +159,9 @@ class Gateway(Server):
             call = workflow.bind(*letter.args, **letter.kwargs)
         except Misuse as error:
             raise _Undeliverable(str(error)) from None
+        except Exception as error:
+            # The author's validators may raise anything, and would do so again.
+            raise _Undeliverable(f"{type(error).__name__} while its arguments were checked: {error}") from error
         what = beginning(call, now_ms=host.now_ms(), retention_ms=host.retention_ms)
         what["message"] = f"gateway|{letter.entry}"
         try:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 
-from actors.errors import HeadraceError, InvalidOption, Misuse
+from actors.errors import HeadraceError, Misuse
 from actors.events import encode_error, encode_event
 from actors.options import check_name
 from kernel import EVENT_FAILED, FIRST, first_entry, keys
@@ -101,11 +101,11 @@ def _start(came_as: str, fields: dict[str, str]) -> StartLetter:
     workflow = fields.get("workflow", "")
     if not workflow:
         raise Malformed("there is no field 'workflow': give the registered name of the workflow to start")
-    value = _json(fields, "args", "[]")
+    value = cast("dict[str, Any] | list[Any] | str | float | None", _json(fields, "args", "[]"))
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     if isinstance(value, dict):
-        kwargs = cast("dict[str, Any]", value)
+        kwargs = value
     elif isinstance(value, list):
         args = value
     else:
@@ -145,4 +145,4 @@ def _json(fields: dict[str, str], name: str, default: str) -> object:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise InvalidOption(f"{text} is not JSON")
+    raise ValueError(f"{text} is not JSON")

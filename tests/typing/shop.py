@@ -26,6 +26,8 @@ from actors.definitions import (
     Workflow,
 )
 from actors.errors import NonRetryable, RetryAfter, StepFailed, StepTimedOut
+from actors.handle import WorkflowHandle
+from actors.history import HistoryEntry
 from actors.policy import RetryPolicy
 from actors.registry import Registry
 from actors.results import Canceled, Completed, Failed, InProgress, Result, Scheduled, Status, Stopped
@@ -57,6 +59,11 @@ class Page(BaseModel, Generic[T]):
 class Receipt:
     cents: int
     at: datetime
+
+
+approved_event = manager.event("approved", Receipt)
+sizes_event = manager.event("sizes", list[Size])
+ping_event = manager.event("ping", None)
 
 
 # ------------------------------------------------------------------------------------------------------ definitions
@@ -178,6 +185,10 @@ async def everything(step: Step, cart: Cart) -> str:
     assert_type(approved, Receipt)
     names = await step.await_event("names", list[str])
     assert_type(names, list[str])
+    granted = await step.await_event(approved_event, timeout=3)
+    assert_type(granted, Receipt)
+    assert_type(await step.await_event(sizes_event), list[Size])
+    assert_type(await step.await_event(ping_event), None)
     anything = await step.await_event("anything")
     assert_type(anything, Any)
     step.set_value("progress", 0.5)
@@ -185,6 +196,42 @@ async def everything(step: Step, cart: Cart) -> str:
     assert_type(step.uuid4(), UUID)
     assert_type(step.random.random(), float)
     return f"{step.workflow_id} {len(done)} {len(pending)}"
+
+
+@manager.workflow
+async def basket(step: Step) -> list[str]:
+    items: list[str] = []
+    closed = asyncio.Event()
+
+    @step.update_handler
+    async def add(item: str, *, times: int = 1) -> int:
+        items.extend([item] * times)
+        return len(items)
+
+    @step.update_handler(name="close")
+    def close_basket() -> None:
+        closed.set()
+
+    assert_type(await add("a", times=2), int)
+    await closed.wait()
+    return items
+
+
+def handle_of(step: Step) -> WorkflowHandle[int]:
+    raise NotImplementedError
+
+
+async def sender(handle: WorkflowHandle[list[str]], receipt: Receipt) -> None:
+    await handle.send_event(approved_event, receipt, id="once")
+    await handle.send_event(approved_event, error="declined")
+    await handle.send_event(sizes_event, [Size.SMALL])
+    await handle.send_event(ping_event)
+    await handle.send_event("anything", {"any": "thing"})
+    await handle.send_event("anything", error=ValueError("no"))
+    assert_type(await handle.update("add", "pen", type=int, timeout=timedelta(seconds=3)), int)
+    assert_type(await handle.update("add", "pen", type=list[str]), list[str])
+    assert_type(await handle.update("close", id="once"), Any)
+    assert_type(await handle.history(), list[HistoryEntry])
 
 
 # ---------------------------------------------------------------------------------------------- options and binding
