@@ -100,8 +100,6 @@ class Gateway(Server):
     async def _take_to_its_end(self, entry: Entry) -> None:
         host, gateway = self._host, self._host.store.gateway
         try:
-            if entry.deliveries >= host.deaths_max:
-                raise _Undeliverable(f"{entry.deliveries - 1} workers died while they had it in hand")
             letter = read_letter(entry, value_bytes_max=host.registry.defaults.value_bytes_max)
             await self._try_again_and_again(entry, letter)
         except (_Undeliverable, Malformed) as error:

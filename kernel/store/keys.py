@@ -24,7 +24,7 @@ K:dead                   stream      commands set aside for a person            
 K:app:<name>             any         the application's own keys beside its instances            the application
 ns:workers               zset        heartbeats                                                 fence
 {ns:workers}:about       hash        what each worker says of itself                            fence
-ns:gateway, ns:dead      stream      messages published by any service; those not understood    gateway; a person
+ns:gateway, ns:dead      stream      messages published by any service; those not carried out   gateway; a person
 =======================  ==========  =========================================================  =======================
 """
 

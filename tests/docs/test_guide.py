@@ -59,6 +59,22 @@ def test_starting_and_watching_do_what_it_says(guide: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("approve", ["approved by ann", "refused: too much"]),
+        ("shop", ["2", "pen", "pen"]),
+    ],
+)
+def test_what_is_told_is_answered_as_it_says(guide: ModuleType, told: str, expected: list[str]) -> None:
+    async def tell() -> list[str]:
+        async with guide.manager, guide.manager.worker():
+            found: list[str] = await getattr(guide, told)()
+            return found
+
+    assert asyncio.run(tell()) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "argument", "expected"),
     [
         ("forgiving", "o-1", "o-1"),

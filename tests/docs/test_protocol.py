@@ -66,7 +66,7 @@ def test_every_refusal_is_explained() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == {word.decode() for word in REFUSALS}
 
 
-@pytest.mark.parametrize("channel", ["changed", "ended", "due", "revoked"])
+@pytest.mark.parametrize("channel", ["changed", "ended", "due", "revoked", "replied"])
 def test_every_channel_is_named(channel: str) -> None:
     table = TEXT.partition("\n## Channels")[2].partition("\n## ")[0]
     assert f"`K:{channel}" in table
@@ -74,7 +74,7 @@ def test_every_channel_is_named(channel: str) -> None:
 
 def test_every_channel_that_a_script_speaks_on_is_in_the_list_above() -> None:
     spoken = {word for file in LUA.rglob("*.lua") for word in re.findall(r"K \.\. ':(\w+):?'", published(file))}
-    assert spoken <= {"due", "revoked", "ended"}
+    assert spoken <= {"due", "revoked", "ended", "replied"}
 
 
 def published(file: Path) -> str:
@@ -93,5 +93,5 @@ def test_every_letter_of_the_journal_is_explained() -> None:
     source = "\n".join(file.read_text(encoding="utf-8") for file in LUA.rglob("*.lua"))
     letters = set(re.findall(r"a\.journal, '(\w)'", source))
     table = TEXT.partition("\n## The journal")[2].partition("\n## ")[0]
-    assert letters >= set("cerxd")
+    assert letters >= set("cerxdu")
     assert {letter for letter in letters if not re.search(rf"^\| `{letter}<", table, flags=re.MULTILINE)} == set()

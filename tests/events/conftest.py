@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what is sent to workflows: a manager on an empty server in memory, and a loop to run tests on."""
+"""Fixtures of the tests of what workflows are told: a manager on an empty server in memory, a loop to run tests on."""
 
 from __future__ import annotations
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
-from actors import Canceled, Step, WorkflowManager
+from actors import Canceled, Step, WorkflowHandle, WorkflowManager
+from actors.definitions import Workflow
 from actors.servers import gateway
-from kernel.store import Store
 from kernel.store.audit import audit
 from kernel.store.replies import listed
 from tests.api.watching import Managers, seen
 
+T = TypeVar("T")
 
-def define(manager: WorkflowManager) -> Any:
+
+def define(manager: WorkflowManager) -> Workflow[[str], str]:
+    """Register a workflow that waits for an approval."""
+
     @manager.workflow(name="checkout")
-    async def checkout(step: Step, cart_id: str, cents: int = 5) -> str:
+    async def checkout(step: Step, cart_id: str) -> str:
         try:
             by = await step.await_event("approved")
         except Exception as error:  # noqa: BLE001
@@ -25,7 +30,7 @@ def define(manager: WorkflowManager) -> Any:
         except asyncio.CancelledError:
             step.set_value("cleaned", True)
             raise
-        return f"{cart_id} {cents} {by}"
+        return f"{cart_id} {by}"
 
     return checkout
 
@@ -45,36 +50,47 @@ async def entries(manager: WorkflowManager, key: str) -> list[dict[str, str]]:
     return [{n.decode(): v.decode(errors="replace") for n, v in zip(f[::2], f[1::2], strict=True)} for _, f in rows]
 
 
-async def set_aside(manager: WorkflowManager, count: int = 1) -> list[dict[str, str]]:
-    """Return what was set aside, once there is so much of it, and nothing is left in the stream."""
-    keys = (await manager.store()).space.keys
-    while len(found := await entries(manager, keys.dead)) < count or await entries(manager, keys.gateway):
-        await asyncio.sleep(0)
-    return found
-
-
-async def started(manager: WorkflowManager, workflow_id: str) -> Any:
-    """Return the handle of an instance, once it is there."""
-    instances = (await manager.store()).instances
-    while not await instances.record(f"wf/{workflow_id}"):
-        await asyncio.sleep(0)
-    return manager.handle(workflow_id)
+async def until(condition: Callable[[], Awaitable[T]]) -> T:
+    """Return what the condition gives, once that is something; each time it asks the server."""
+    while True:
+        found = await condition()
+        if found:
+            return found
 
 
 async def emptied(manager: WorkflowManager) -> None:
+    """Wait until nothing is left in the gateway's stream."""
     keys = (await manager.store()).space.keys
-    while await entries(manager, keys.gateway):
-        await asyncio.sleep(0)
+
+    async def empty() -> bool:
+        return not await entries(manager, keys.gateway)
+
+    await until(empty)
 
 
-@pytest.mark.parametrize("args", ['{"cart_id": "c-7"}', '["c-7", 5]'])
+async def set_aside(manager: WorkflowManager) -> list[dict[str, str]]:
+    """Return what was set aside, once there is something, and nothing is left in the stream."""
+    keys = (await manager.store()).space.keys
+    found = await until(lambda: entries(manager, keys.dead))
+    await emptied(manager)
+    return found
+
+
+async def started(manager: WorkflowManager, workflow_id: str) -> WorkflowHandle[str]:
+    """Return the handle of an instance, once it is there."""
+    instances = (await manager.store()).instances
+    await until(lambda: instances.record(f"wf/{workflow_id}"))
+    return manager.handle(workflow_id)
+
+
+@pytest.mark.parametrize("args", ['{"cart_id": "c-7"}', '["c-7"]'])
 async def test_a_start_and_an_event_are_one_xadd_each(manager: WorkflowManager, args: str) -> None:
     define(manager)
     async with manager.worker():
         await publish(manager, type="start", workflow="checkout", id="order-7", args=args)
         await publish(manager, type="event", id="order-7", name="approved", value='{"by": "ann"}')
         handle = await started(manager, "order-7")
-        assert await handle.result() == "c-7 5 {'by': 'ann'}"
+        assert await handle.result() == "c-7 {'by': 'ann'}"
         await emptied(manager)
         record = await (await manager.store()).instances.record("wf/order-7")
         assert int(record["retention"]) == manager.retention_ms
@@ -89,7 +105,7 @@ async def test_it_works_on_a_server_too(server_url: str, managers: Managers) -> 
     async with manager.worker():
         await publish(manager, type="event", id="order-7", name="approved", value='"ann"')
         await publish(manager, type="start", workflow="checkout", id="order-7", args='{"cart_id": "c-7"}')
-        assert await (await started(manager, "order-7")).result() == "c-7 5 ann"
+        assert await (await started(manager, "order-7")).result() == "c-7 ann"
         await publish(manager, type="nonsense")
         assert len(await set_aside(manager)) == 1
         assert await audit((await manager.store()).space) == []
@@ -144,7 +160,7 @@ async def test_two_messages_with_one_value_are_two_events(manager: WorkflowManag
         assert [e.taken for e in await handle.history() if e.kind == "event"] == [False, False]
 
 
-WRONG = [
+WRONG: list[tuple[dict[str, str | bytes], str]] = [
     ({"type": "begin"}, "type='begin': give one of start, event, cancel"),
     ({"id": "x"}, "type='': give one of"),
     ({"type": "start", "args": "[]"}, "there is no field 'workflow'"),
@@ -168,7 +184,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("fields", "reason"), WRONG)
 async def test_what_cannot_be_understood_is_set_aside_with_the_reason(
-    manager: WorkflowManager, fields: dict[str, str], reason: str
+    manager: WorkflowManager, fields: dict[str, str | bytes], reason: str
 ) -> None:
     define(manager)
     async with manager.worker():
@@ -176,7 +192,7 @@ async def test_what_cannot_be_understood_is_set_aside_with_the_reason(
         (found,) = await set_aside(manager)
     assert found["entry"] == entry
     assert reason in found["reason"]
-    assert fields.items() <= found.items() or b"\xff" in fields.values()
+    assert fields.keys() <= found.keys()
 
 
 async def test_an_event_to_an_ended_workflow_is_set_aside_and_a_cancellation_is_done_with(
@@ -200,27 +216,32 @@ async def test_what_comes_too_early_is_tried_again_for_a_minute(
         await publish(manager, type="event", id="order-7", name="approved", value='"ann"')
         await publish(manager, type="cancel", id="order-8")
         handle = await manager.start(checkout.with_options(id="order-7"), "c-1")
-        assert await handle.result() == "c-1 5 ann"
+        assert await handle.result() == "c-1 ann"
         monkeypatch.setattr(gateway, "PATIENCE_S", 0.2)
         (found,) = await set_aside(manager)
     assert found["reason"] == "there is no workflow 'order-8' (tried for 0.2 s)"
 
 
+@pytest.mark.server
 async def test_a_worker_without_the_code_leaves_a_start_to_others(
-    managers: Managers, monkeypatch: pytest.MonkeyPatch
+    managers: Managers, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "PASS_ON_S", 0.01)
-    older, newer = managers(), managers()
-    checkout = define(newer)
+    # A real server: it gives a message to who has waited longest, so it does not come back to the same worker.
+    older, newer = managers(server_url), managers(server_url)
+    define(newer)
     async with older.worker():
         entry = await publish(older, type="start", workflow="checkout", args='["c-1"]')
         stream = f"{older.namespace}:gateway"
-        while not any("first" in fields for fields in await entries(older, stream)):
-            await asyncio.sleep(0)
+
+        async def passed_on() -> bool:
+            return any("first" in fields for fields in await entries(older, stream))
+
+        await until(passed_on)
         async with newer.worker():
-            handle = newer.handle((await started(newer, entry)).id, checkout)
+            handle = await started(newer, entry)
             await handle.send_event("approved", "bob")
-            assert await handle.result() == "c-1 5 bob"
+            assert await handle.result() == "c-1 bob"
 
 
 async def test_a_workflow_that_nobody_knows_is_set_aside_in_the_end(
@@ -257,29 +278,22 @@ async def test_nothing_is_lost_when_the_worker_dies_in_between(
             await emptied(second)
             handle = await started(second, "order-7")
             await handle.send_event("approved", "bob")
-            assert await handle.result() == "c-1 5 bob"
+            assert await handle.result() == "c-1 bob"
             assert len((await second.list()).items) == 1
-
-
-async def test_a_message_that_kills_workers_is_set_aside(
-    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    define(manager)
-    async with manager.worker() as worker:
-        monkeypatch.setattr(worker.host, "deaths_max", 1)
-        await publish(manager, type="start", workflow="checkout", args='["c-1"]')
-        (found,) = await set_aside(manager)
-    assert found["reason"] == "0 workers died while they had it in hand"
 
 
 async def test_a_worker_that_leaves_gives_back_what_it_had_read(managers: Managers) -> None:
     manager = managers()
     async with manager.worker() as worker:
         entry = await publish(manager, type="cancel", id="not yet")
-        while not any(key[1] == entry.encode() for key in worker.host.hands.entries):
-            await asyncio.sleep(0)
-    (left,) = await entries(manager, f"{manager.namespace}:gateway")
+        stream = f"{manager.namespace}:gateway"
+
+        async def in_hand() -> bool:
+            return bool(await entries(manager, stream)) and (stream, entry.encode()) in worker.host.hands.entries
+
+        await until(in_hand)
+    (left,) = await entries(manager, stream)
     assert left == {"first": entry, "type": "cancel", "id": "not yet"}
-    store: Store = await manager.store()
+    store = await manager.store()
     assert await store.custody.consumers(f"{manager.namespace}:gateway", "gateways") == []
     assert await audit(store.space) == []

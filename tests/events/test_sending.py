@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -89,7 +89,7 @@ async def test_a_typed_event_is_checked_where_it_is_sent(manager: WorkflowManage
     async with manager.worker():
         handle = await manager.start(flow)
         with pytest.raises(InvalidArguments, match="the value sent as event 'approved' does not fit"):
-            await handle.send_event(approved, "yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            await handle.send_event(approved, cast("Any", "yes"))
         await handle.send_event(approved, Approval(by="bob"))
         await handle.send_event(points, [Point(1, 2), Point(3, 4)])
         assert await handle.result() == ["bob", 1, 3]
@@ -185,7 +185,7 @@ async def test_an_event_races_a_timer_and_a_step_by_plain_asyncio(manager: Workf
 
     @manager.workflow
     async def flow(step: Step) -> list[str]:
-        racers = [step.await_event("go", str), step.sleep(3600), step.run_action(long)]
+        racers: list[asyncio.Future[Any]] = [step.await_event("go", str), step.sleep(3600), step.run_action(long)]
         done, late = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
         for loser in late:
             loser.cancel()
@@ -235,11 +235,11 @@ async def test_what_cannot_be_sent_is_refused_at_the_call(manager: WorkflowManag
         await handle.send_event("go", 1, error="no")
     with pytest.raises(InvalidOption, match=r"error='': give a text"):
         await handle.send_event("go", error="")
-    with pytest.raises(InvalidOption, match="without '|'"):
+    with pytest.raises(InvalidOption, match=r"without '\|'"):
         await handle.send_event("a|b")
     with pytest.raises(InvalidOption, match="id="):
         await handle.send_event("go", id="")
-    with pytest.raises(InvalidArguments, match="the value sent as event 'go' does not fit: cannot be encoded"):
+    with pytest.raises(InvalidArguments, match="does not fit: cannot be encoded"):
         await handle.send_event("go", object())
     with pytest.raises(PayloadTooLarge, match="the value of the event 'go'"):
         await handle.send_event("go", b"x" * 2**21)

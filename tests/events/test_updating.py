@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -20,6 +19,7 @@ from actors import (
     WorkflowManager,
     WorkflowNotFound,
 )
+from actors.definitions import Workflow
 from tests.api.watching import Managers, seen
 
 
@@ -28,7 +28,7 @@ class Item(BaseModel):
     cents: int = 1
 
 
-def define(manager: WorkflowManager) -> Any:
+def define(manager: WorkflowManager) -> Workflow[[], list[str]]:
     """Register a cart that is filled by updates; ``price`` runs as a step."""
 
     @manager.action(name="price")
@@ -129,7 +129,7 @@ async def test_what_is_sent_before_the_handler_is_registered_waits(manager: Work
     asked = asyncio.ensure_future(handle.update("finish", "now"))
     async with manager.worker():
         await seen(handle, lambda snapshot: any(s.state == "waiting" for s in snapshot.steps))
-        with pytest.raises(TimeoutError, match="has not answered the update 'finish' within 0.05 s; it stays sent"):
+        with pytest.raises(TimeoutError, match=r"has not answered the update 'finish' within 0\.05 s; it stays sent"):
             await handle.update("finish", "again", timeout=0.05, id="again")
         await handle.send_event("open")
         assert await asked == "NOW"
@@ -274,7 +274,7 @@ async def test_what_cannot_answer_is_refused_where_it_is_registered(manager: Wor
 
     async with manager.worker():
         handle = await manager.start(flow)
-        with pytest.raises(WorkflowFailed, match="InvalidDefinition: .*cannot answer updates: decorate a def"):
+        with pytest.raises(WorkflowFailed, match=r"InvalidDefinition: .*cannot answer updates: decorate a def"):
             await handle.result()
 
 

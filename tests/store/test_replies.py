@@ -11,6 +11,7 @@ from kernel.event import event_number
 from kernel.store import keys
 from kernel.store.journal import Reply, write_reply
 from kernel.store.reader import Reader
+from kernel.store.replies import listed
 from tests.store.bench import A, Bench, value, wait
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ async def published(bench: Bench, *fields: str) -> Entry:
 
 
 async def contents(bench: Bench, key: str) -> list[dict[str, str]]:
-    reply = await bench.space.send(key, "XRANGE", key, "-", "+")
-    assert isinstance(reply, list)
-    return [dict(zip(*[iter(word.decode() for word in fields)] * 2, strict=True)) for _, fields in reply]
+    rows = listed(await bench.space.send(key, "XRANGE", key, "-", "+"))
+    found: list[list[bytes]] = [row[1] for row in rows]
+    return [{f[i].decode(): f[i + 1].decode() for i in range(0, len(f), 2)} for f in found]
 
 
 async def test_a_message_is_taken_out_once(bench: Bench) -> None:

@@ -29,7 +29,10 @@ def replies(host: Host) -> dict[int, tuple[str, object]]:
     for command in host.instance.commands:
         if command.kind == "reply":
             status, payload = read_reply(command.arguments)
-            found[int(command.target)] = (status, unpack(payload) if status == "ok" else Failure.decode(payload).message)
+            found[int(command.target)] = (
+                status,
+                unpack(payload) if status == "ok" else Failure.decode(payload).message,
+            )
     return found
 
 
