@@ -16,6 +16,7 @@ from actors.errors import (
     MutationBroken,
     NondeterminismError,
     NonRetryable,
+    NoSuchStep,
     OutcomeUnknown,
     PayloadTooLarge,
     RetryAfter,
@@ -24,12 +25,14 @@ from actors.errors import (
     StepTimedOut,
     UnknownDefinition,
     WorkerDied,
+    WorkflowBusy,
     WorkflowCanceled,
     WorkflowFailed,
     WorkflowNotFound,
+    WorkflowRunning,
 )
 from actors.handle import WorkflowHandle
-from actors.listing import Listed, Page
+from actors.listing import Listed, Page, Selection
 from actors.manager import WorkflowManager
 from actors.policy import RetryPolicy
 from actors.results import Canceled, Completed, Failed, InProgress, Result, RunningStep, Scheduled, Status, Stopped
@@ -54,6 +57,7 @@ __all__ = [
     "Listed",
     "Misuse",
     "MutationBroken",
+    "NoSuchStep",
     "NonRetryable",
     "NondeterminismError",
     "OutcomeUnknown",
@@ -65,6 +69,7 @@ __all__ = [
     "RetryPolicy",
     "RunningStep",
     "Scheduled",
+    "Selection",
     "Snapshot",
     "Status",
     "Step",
@@ -77,10 +82,12 @@ __all__ = [
     "Transaction",
     "UnknownDefinition",
     "WorkerDied",
+    "WorkflowBusy",
     "WorkflowCanceled",
     "WorkflowFailed",
     "WorkflowHandle",
     "WorkflowManager",
     "WorkflowNotFound",
+    "WorkflowRunning",
     "current_step",
 ]

@@ -23,7 +23,8 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 _GROUPS: Final = (
-    "demo", "worker", "start", "list", "show", "watch", "cancel", "resume", "cleanup", "bench", "check", "redis",
+    "demo", "worker", "start", "list", "show", "watch", "cancel", "restart", "resume", "cleanup", "bench", "check",
+    "redis",
 )  # fmt: skip
 """The modules with the commands, in the order of the help."""
 
