@@ -204,7 +204,7 @@ class WorkflowHandle(Generic[R_co]):
             NoSuchStep: it has asked for no such step.
             WorkflowNotFound: there is no such instance.
         """
-        if isinstance(from_step, bool) or not isinstance(from_step, int | str | None):
+        if isinstance(from_step, bool) or not isinstance(cast("object", from_step), int | str | None):
             raise NoSuchStep(f"from_step={from_step!r}: give a step's number, its name, or None")
         turns, loop = (await self._manager.store()).turns, asyncio.get_running_loop()
         until, delay_s = loop.time() + RESTART_S_MAX, 0.01

@@ -269,6 +269,6 @@ def _checked_status(status: StatusName | None, there_are: tuple[StatusName, ...]
 
 def _checked_tags(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
     said = tuple((tags or {}).items())
-    if not all(isinstance(part, str) for pair in said for part in pair):
+    if not all(isinstance(cast("object", part), str) for pair in said for part in pair):
         raise InvalidOption(f"tags={tags!r}: give a mapping of texts to texts")
     return said

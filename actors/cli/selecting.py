@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from actors.cli.errors import CommandError
 from actors.cli.options import connected
@@ -71,4 +71,4 @@ def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f"{text!r}: write a tag as key=value")
-    return cast("tuple[str, str]", (key, value))
+    return key, value

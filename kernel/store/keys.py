@@ -18,7 +18,7 @@ K:held                   zset        begun and not completed, by worker         
 K:delayed, K:retries     zset        what is due later, by ms                                   emptied
 K:expiry                 zset        ended actors, by the ms at which retention ends            emptied
 K:index:<name>:<status>  zset        actors by creation time, ms                                emptied
-K:index:tag:<key>|<v>    zset        the same of those that have a tag, whatever their status   cleanup
+K:index:tag:<tag>        zset        the same of those that have a tag, `key|value`             cleanup
 K:names                  set         names of workflows ever started here                       never
 K:meta                   hash        number of partitions, format, hash seed                    never
 K:dead                   stream      commands set aside for a person                            a person

@@ -2,7 +2,7 @@
 -- Why a script: all are read in one moment, so an actor that moves from one to another is seen in one of them.
 -- KEYS 1 tag
 -- ARGV 1 1: the newest first  2, 3 bounds of the creation time, ms, the lower one first, as ZRANGEBYSCORE takes them
---      4 how many of each index (<= 10,000), then the indexes (<= 200), as they stand in their keys after `index:`
+--      4 how many of each index (<= 10,000), then the indexes (<= 196), as they stand in their keys after `index:`
 -- Returns for each index how many were found there, then address, creation ms, address …
 -- Read only. Cost: one command an index.
 local reply = {}
