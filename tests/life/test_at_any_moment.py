@@ -204,5 +204,11 @@ def test_nothing_runs_nothing_waits_and_after_cleanup_no_key_is_left(seed: int) 
         assert await audit(store.space) == []
         assert await keys_left(store) == []
 
-    crash_seed = seed if seed % 3 == 0 else None
-    WorkflowTester(manager, crash_seed=crash_seed, replay="always" if seed % 2 else "cached", seed=seed).play(scenario)
+    tester = WorkflowTester(
+        manager,
+        crash_seed=seed if seed % 3 == 0 else None,
+        replay="always" if seed % 2 else "cached",
+        seed=seed,
+        strict=False,  # the collector may run in workflow code, and Hypothesis measures its time then
+    )
+    tester.play(scenario)
