@@ -129,7 +129,7 @@ class Query:
         workflow, after = selection.get("workflow"), selection.get("started_after")
         before = selection.get("started_before")
         return cls(
-            workflow=workflow if isinstance(workflow, str) or workflow is None else workflow.name,
+            workflow=_checked_workflow(workflow),
             statuses=_checked_status(selection.get("status"), statuses),
             tags=_checked_tags(selection.get("tags")),
             after="-inf" if after is None else str(time_ms("started_after", after)),
@@ -257,6 +257,13 @@ def _read_cursor(cursor: str) -> _Place:
     if not point or not created.isdecimal():
         raise InvalidOption(f"cursor={cursor!r}: give the cursor of a page, or None for the first")
     return _Place(int(created), address)
+
+
+def _checked_workflow(workflow: Workflow[..., Any] | str | None) -> str | None:
+    name = workflow if isinstance(workflow, str | None) else getattr(workflow, "name", None)
+    if name is None and workflow is not None:
+        raise InvalidOption(f"workflow={workflow!r}: give a workflow, its registered name, or None for all")
+    return name
 
 
 def _checked_status(status: StatusName | None, there_are: tuple[StatusName, ...]) -> tuple[StatusName, ...]:

@@ -207,6 +207,10 @@ async def test_a_status_that_the_call_cannot_be_about_is_refused(manager: Workfl
         await getattr(manager, call)(status="in_progress")
     with pytest.raises(InvalidOption, match="give one of in_progress, scheduled, stopped"):
         await manager.cancel_many(status="failed")
+    with pytest.raises(InvalidOption, match="give a workflow, its registered name"):
+        await manager.list(workflow=len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidOption, match="give a mapping of texts"):
+        await manager.list(tags={"a": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
 
 
 async def test_retention_is_that_of_the_start_of_the_definition_or_of_the_manager(managers: Managers) -> None:
