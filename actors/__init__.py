@@ -17,6 +17,7 @@ from actors.errors import (
     MutationBroken,
     NondeterminismError,
     NonRetryable,
+    NoSuchStep,
     OutcomeUnknown,
     PayloadTooLarge,
     RetryAfter,
@@ -26,15 +27,17 @@ from actors.errors import (
     UnknownDefinition,
     UpdateFailed,
     WorkerDied,
+    WorkflowBusy,
     WorkflowCanceled,
     WorkflowEnded,
     WorkflowFailed,
     WorkflowNotFound,
+    WorkflowRunning,
 )
 from actors.events import EventType
 from actors.handle import WorkflowHandle
 from actors.history import HistoryEntry
-from actors.listing import Listed, Page
+from actors.listing import Listed, Page, Selection
 from actors.manager import WorkflowManager
 from actors.policy import RetryPolicy
 from actors.results import Canceled, Completed, Failed, InProgress, Result, RunningStep, Scheduled, Status, Stopped
@@ -62,6 +65,7 @@ __all__ = [
     "Listed",
     "Misuse",
     "MutationBroken",
+    "NoSuchStep",
     "NonRetryable",
     "NondeterminismError",
     "OutcomeUnknown",
@@ -73,6 +77,7 @@ __all__ = [
     "RetryPolicy",
     "RunningStep",
     "Scheduled",
+    "Selection",
     "Snapshot",
     "Status",
     "Step",
@@ -86,11 +91,13 @@ __all__ = [
     "UnknownDefinition",
     "UpdateFailed",
     "WorkerDied",
+    "WorkflowBusy",
     "WorkflowCanceled",
     "WorkflowEnded",
     "WorkflowFailed",
     "WorkflowHandle",
     "WorkflowManager",
     "WorkflowNotFound",
+    "WorkflowRunning",
     "current_step",
 ]

@@ -15,8 +15,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class ContinueAsNew(BaseException):
+    """Unwinds workflow code that begins anew; the replay core catches it. ``except Exception`` lets it pass."""
+
+    def __init__(self, *, version: str, arguments: bytes) -> None:
+        """``version``: under whose code it begins anew; ``arguments``: as the definition encoded them."""
+        super().__init__("the workflow begins anew")
+        self.version = version
+        self.arguments = arguments
+
+
 class ActiveSurroundings(Protocol):
     """What the guards of workflow code need to know of the instance whose code is running."""
+
+    @property
+    def name(self) -> str:
+        """The registered name of the instance's workflow."""
+        ...
 
     @property
     def now_ms(self) -> int:

@@ -11,6 +11,7 @@ Sorted by what the catcher must do:
     │   ├── InvalidDefinition     what was decorated cannot be a query, mutation, action or workflow
     │   ├── DuplicateDefinition   two definitions under one name and version
     │   ├── UnknownDefinition     nothing is registered under that name
+    │   ├── NoSuchStep            the workflow has asked for no step of that number or name
     │   ├── PayloadTooLarge       one value is over its limit: pass a reference, or raise the limit
     │   ├── CallNotAllowed        called directly in workflow code what must be run as a step
     │   ├── ReadOnly              a query tried to write
@@ -31,6 +32,8 @@ Sorted by what the catcher must do:
     ├── WorkflowCanceled          there is no result, and there will be none
     ├── WorkflowEnded             it takes no more events and updates: look at its status
     ├── WorkflowNotFound          no such instance: wrong id, or cleaned up
+    ├── WorkflowRunning           it has not ended: wait for it, or cancel it first
+    ├── WorkflowBusy              it has ended and is still being cleared up: ask again soon
     ├── NonRetryable              raise it in a step: no more attempts
     └── RetryAfter                raise it in a step: the next attempt after exactly this delay
 """
@@ -72,6 +75,10 @@ class DuplicateDefinition(Misuse):
 
 class UnknownDefinition(Misuse):
     """Nothing is registered under that name."""
+
+
+class NoSuchStep(Misuse):
+    """The workflow has asked for no step of that number or name."""
 
 
 class PayloadTooLarge(Misuse):
@@ -208,6 +215,14 @@ class WorkflowNotFound(HeadraceError):
 
 class WorkflowEnded(HeadraceError):
     """The instance has ended: nobody takes what is sent to it."""
+
+
+class WorkflowRunning(HeadraceError):
+    """The instance has not ended."""
+
+
+class WorkflowBusy(HeadraceError):
+    """The instance has ended, but messages of it are on their way, or what it left open is still being cleared up."""
 
 
 class NonRetryable(HeadraceError):

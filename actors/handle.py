@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
-from actors.errors import InvalidOption, WorkflowCanceled, WorkflowNotFound
+from actors.errors import (
+    InvalidOption,
+    NoSuchStep,
+    WorkflowBusy,
+    WorkflowCanceled,
+    WorkflowNotFound,
+    WorkflowRunning,
+)
 from actors.events import EventType, encode_error, encode_event, name_of
 from actors.history import HistoryEntry, read_history
 from actors.options import Duration, check_name, duration_ms
@@ -21,8 +29,28 @@ from actors.telling import (
     tell,
     update_dedupe,
 )
-from actors.views import Snapshot, StepView, command_name, name_running, read_snapshot, read_status, read_steps
-from kernel import EVENT_FAILED, Ended, Gone, NotFound, NotStopped, Running, keys
+from actors.views import (
+    Snapshot,
+    StepView,
+    code_missing,
+    command_name,
+    name_running,
+    read_snapshot,
+    read_status,
+    read_steps,
+)
+from kernel import (
+    EVENT_FAILED,
+    Busy,
+    Ended,
+    Gone,
+    NoSuchCommand,
+    NotFound,
+    NotStopped,
+    Running,
+    StaleGeneration,
+    keys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
@@ -35,6 +63,8 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
+RESTART_S_MAX: Final = 5.0
+"""How long a restart waits until what the instance left is cleared up."""
 NAMED_MAX: Final = 1_000
 """Open steps whose names a status looks up; the rest have none there."""
 
@@ -66,7 +96,7 @@ class WorkflowHandle(Generic[R_co]):
         record, opened, result = await self._read("open", result=True)
         status = read_status(record, opened, result, self._decode)
         if isinstance(status, InProgress):
-            status = await self._with_names(status)
+            status = replace(await self._with_names(status), waiting=await self._waiting(record))
         return cast("Status[R_co]", status)
 
     async def _with_names(self, status: InProgress) -> InProgress:
@@ -75,6 +105,13 @@ class WorkflowHandle(Generic[R_co]):
         fields = await asyncio.gather(*(instances.field(self.address, "journal", f"c{step.seq}") for step in named))
         names = {step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None}
         return name_running(status, names)
+
+    async def _waiting(self, record: dict[str, bytes]) -> str:
+        if record["appended"] == record["consumed"]:
+            return ""
+        custody = (await self._manager.store()).custody
+        living, about = await asyncio.gather(custody.living(), custody.about())
+        return code_missing(record, (about[beat.worker] for beat in living if beat.worker in about))
 
     async def steps(self) -> list[StepView]:
         """Return its steps in the order asked for, with attempts, errors, times and results."""
@@ -283,6 +320,51 @@ class WorkflowHandle(Generic[R_co]):
         except (NotFound, Gone):
             raise self._not_found() from None
         return True
+
+    async def restart(self, *, from_step: int | str | None = None) -> None:
+        """Let it run again from one of its steps, when it has ended.
+
+        Outcomes of earlier steps are kept; events that came later are fed again; children of the part that is redone
+        are deleted. A request to cancel is undone. The result that it had is gone.
+
+        Args:
+            from_step: number or name (the first of that name) as in ``steps()``; None: the first that failed or is
+                unfinished, and if there is none, what follows the last step.
+
+        Raises:
+            WorkflowRunning: it has not ended.
+            WorkflowBusy: it is still being cleared up after 5 s; messages of it wait for a worker, if none is running.
+            NoSuchStep: it has asked for no such step.
+            WorkflowNotFound: there is no such instance.
+        """
+        if isinstance(from_step, bool) or not isinstance(cast("object", from_step), int | str | None):
+            raise NoSuchStep(f"from_step={from_step!r}: give a step's number, its name, or None")
+        turns, loop = (await self._manager.store()).turns, asyncio.get_running_loop()
+        until, delay_s = loop.time() + RESTART_S_MAX, 0.01
+        while True:
+            try:
+                await turns.restart(self.address, from_seq=from_step)
+            except (Busy, StaleGeneration) as busy:
+                if loop.time() + delay_s > until:
+                    raise self._busy() from busy
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, 0.5)
+            except Running:
+                raise WorkflowRunning(
+                    f"workflow {self.id!r} has not ended: wait for it, or cancel it, then restart it"
+                ) from None
+            except NoSuchCommand as error:
+                raise NoSuchStep(f"workflow {self.id!r}: {error}") from None
+            except (NotFound, Gone):
+                raise self._not_found() from None
+            else:
+                return
+
+    def _busy(self) -> WorkflowBusy:
+        return WorkflowBusy(
+            f"workflow {self.id!r} has ended, but what it left is still being cleared up: restart it again soon; if no "
+            "worker is running, start one, which delivers its last messages"
+        )
 
     async def resume(self) -> bool:
         """Let a stopped instance try again; False: it is not stopped.

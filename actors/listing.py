@@ -1,19 +1,28 @@
-"""Listing: pages of instances, merged from the indexes of all partitions, workflows and statuses. It only reads."""
+"""Listing: pages of instances, merged from the indexes of all partitions, workflows and statuses. It only reads.
+
+An instance has one place in the order: the time at which it was created, and its address within a millisecond. A cursor
+is the last place of a page, so instances that begin, end, move between statuses or are deleted meanwhile shift nothing.
+All indexes of one workflow in one partition are read in one moment, so one that changes its status is not missed.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - part of a value
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, cast, get_args
 
+from actors.definitions import DEFAULT_VERSION
 from actors.errors import InvalidOption
-from actors.options import time_ms
+from actors.options import read_tags, time_ms
 from actors.views import moment
+from kernel import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from typing import Any
 
+    from actors.definitions import Workflow
     from kernel import Store
 
 StatusName = Literal["in_progress", "scheduled", "stopped", "completed", "failed", "canceled"]
@@ -22,6 +31,10 @@ Order = Literal["desc", "asc"]
 
 STATUS_NAMES: Final[tuple[StatusName, ...]] = get_args(StatusName)
 LIMIT_MAX: Final = 10_000
+CHUNK: Final = 200
+"""Places that are read at once."""
+INDEXES_MAX: Final = 196
+"""Indexes that one call reads, whole workflows of seven statuses."""
 
 _IN_STORE: Final[dict[StatusName, tuple[str, ...]]] = {
     "in_progress": ("running", "canceling"),
@@ -36,6 +49,21 @@ _OF_STORE: Final[dict[str, StatusName]] = {
 }
 
 
+class Selection(TypedDict, total=False):
+    """Which instances are meant: those that fit all that is said. What is left out, or None, says nothing."""
+
+    workflow: Workflow[..., Any] | str | None
+    """Those of one workflow, all versions; a definition or its registered name."""
+    status: StatusName | None
+    """Those that are so now."""
+    tags: Mapping[str, str] | None
+    """Those that have all these tags."""
+    started_after: datetime | None
+    """Those started at this time or later (aware)."""
+    started_before: datetime | None
+    """Those started earlier than this time (aware)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """One instance in a list."""
@@ -47,6 +75,9 @@ class Listed:
     created: datetime
     """When it was started, or its start was asked for."""
     ended: datetime | None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    version: str = DEFAULT_VERSION
+    """The version under which it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,120 +90,147 @@ class Page:
 
 
 class _Place(NamedTuple):
-    """Where an instance stands in the order: by creation, and by address within a millisecond."""
+    """Where an instance stands in the order."""
 
     created_ms: int
     address: str
 
 
-class _Index(NamedTuple):
-    tag: str
-    name: str
-    status: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Query:
+class Query:
+    """A selection whose values were checked, and the order."""
+
+    workflow: str | None
+    statuses: tuple[StatusName, ...]
+    tags: tuple[tuple[str, str], ...]
     after: str
     """Bounds of the creation time, as Redis writes them."""
     before: str
     newest_first: bool
-    limit: int
     start: _Place | None
     """The last instance of the page before."""
 
-    def follows(self, place: _Place) -> bool:
-        """Tell whether a place comes after the last page."""
-        if self.start is None:
+    @classmethod
+    def of(
+        cls,
+        selection: Selection,
+        *,
+        order: Order = "asc",
+        cursor: str | None = None,
+        statuses: tuple[StatusName, ...] = STATUS_NAMES,
+    ) -> Query:
+        """Check a selection. ``statuses``: which there are for the caller.
+
+        Raises:
+            InvalidOption: with what to give instead.
+        """
+        if order not in get_args(Order):
+            raise InvalidOption(f"order={order!r}: give 'desc' (newest first) or 'asc'")
+        workflow, after = selection.get("workflow"), selection.get("started_after")
+        before = selection.get("started_before")
+        return cls(
+            workflow=_checked_workflow(workflow),
+            statuses=_checked_status(selection.get("status"), statuses),
+            tags=_checked_tags(selection.get("tags")),
+            after="-inf" if after is None else str(time_ms("started_after", after)),
+            before="+inf" if before is None else f"({time_ms('started_before', before)}",
+            newest_first=order == "desc",
+            start=None if cursor is None else _read_cursor(cursor),
+        )
+
+    def follows(self, place: _Place, last: _Place | None) -> bool:
+        """Tell whether a place comes after another one; all come after None."""
+        if last is None:
             return True
-        return place < self.start if self.newest_first else place > self.start
+        return place < last if self.newest_first else place > last
+
+    def fits(self, item: Listed) -> bool:
+        """Tell whether an instance is one of those meant: it may have changed since its index was read."""
+        return (
+            item.status in self.statuses
+            and self.workflow in {None, item.workflow}
+            and all(item.tags.get(key) == value for key, value in self.tags)
+        )
 
 
 async def list_instances(
-    connect: Callable[[], Awaitable[Store]],
-    *,
-    workflow: str | None,
-    status: StatusName | None,
-    started_after: datetime | None,
-    started_before: datetime | None,
-    order: Order,
-    limit: int,
-    cursor: str | None,
+    connect: Callable[[], Awaitable[Store]], selection: Selection, *, order: Order, limit: int, cursor: str | None
 ) -> Page:
     """Return a page; the arguments are those of ``WorkflowManager.list``, which are checked before ``connect``."""
-    query = _query(started_after=started_after, started_before=started_before, order=order, limit=limit, cursor=cursor)
-    statuses = _statuses(status)
-    store = await connect()
-    indexes = await _indexes(store, workflow, statuses)
-    found = {place for places in await asyncio.gather(*(_read(store, i, query) for i in indexes)) for place in places}
-    places = sorted(found, reverse=query.newest_first)
-    kept, more = places[:limit], len(places) > limit
-    items = await asyncio.gather(*(_describe(store, place) for place in kept))
-    return Page(
-        tuple(item for item in items if item is not None),
-        f"{kept[-1].created_ms}.{kept[-1].address}" if more else None,
-    )
-
-
-def _query(
-    *,
-    started_after: datetime | None,
-    started_before: datetime | None,
-    order: str,
-    limit: int,
-    cursor: str | None,
-) -> _Query:
-    if order not in get_args(Order):
-        raise InvalidOption(f"order={order!r}: give 'desc' (newest first) or 'asc'")
     if type(limit) is not int or not 1 <= limit <= LIMIT_MAX:
         raise InvalidOption(f"limit={limit!r}: give a whole number from 1 to {LIMIT_MAX:,}")
-    after = "-inf" if started_after is None else str(time_ms("started_after", started_after))
-    before = "+inf" if started_before is None else f"({time_ms('started_before', started_before)}"
-    start = None if cursor is None else _read_cursor(cursor)
-    newest_first = order == "desc"
-    if start is not None and newest_first:
-        before = str(start.created_ms)
-    elif start is not None:
-        after = str(start.created_ms)
-    return _Query(after=after, before=before, newest_first=newest_first, limit=limit, start=start)
+    query = Query.of(selection, order=order, cursor=cursor)
+    found: list[tuple[_Place, Listed]] = []
+    async for chunk in _chunks(await connect(), query, size=min(limit + 1, CHUNK)):
+        found += chunk
+        if len(found) > limit:
+            last = found[limit - 1][0]
+            return Page(tuple(item for _, item in found[:limit]), f"{last.created_ms}.{last.address}")
+    return Page(tuple(item for _, item in found), None)
 
 
-def _read_cursor(cursor: str) -> _Place:
-    created, point, address = cursor.partition(".")
-    if not point or not created.isdecimal():
-        raise InvalidOption(f"cursor={cursor!r}: give the cursor of a page, or None for the first")
-    return _Place(int(created), address)
+async def each_chunk(store: Store, query: Query, *, size: int) -> AsyncGenerator[list[Listed], None]:
+    """Yield all that a query means, some at a time, in order. What is yielded may be changed meanwhile."""
+    async for chunk in _chunks(store, query, size=size):
+        yield [item for _, item in chunk]
 
 
-def _statuses(status: StatusName | None) -> Sequence[str]:
-    if status is None:
-        return tuple(_OF_STORE)
-    if status not in _IN_STORE:
-        raise InvalidOption(f"status={status!r}: give one of {', '.join(STATUS_NAMES)}, or None for all")
-    return _IN_STORE[status]
-
-
-async def _indexes(store: Store, workflow: str | None, statuses: Sequence[str]) -> Sequence[_Index]:
-    names = {workflow} if workflow is not None else await store.instances.names()
-    return [_Index(tag, name, one) for tag in store.space.keys.tags for name in names for one in statuses]
-
-
-async def _read(store: Store, index: _Index, query: _Query) -> list[_Place]:
-    """Return at most ``limit`` + 1 places of one index that follow the last page."""
-    count = query.limit + 1
+async def _chunks(store: Store, query: Query, *, size: int) -> AsyncGenerator[list[tuple[_Place, Listed]], None]:
+    last = query.start
+    groups = await _index_groups(store, query)
     while True:
-        page = await store.instances.page(
-            index.tag,
-            name=index.name,
-            status=index.status,
-            before=query.before,
-            after=query.after,
-            count=count,
-            newest_first=query.newest_first,
+        replies = await asyncio.gather(
+            *(
+                _next(store, tag, group, query=query, last=last, size=size)
+                for tag in store.space.keys.tags
+                for group in groups
+            )
         )
-        places = [place for address, created in page if query.follows(place := _Place(created, address))]
-        if len(page) < count or len(places) > query.limit:
+        # What comes next of all is among what comes next in some partition. A set: one may have moved between calls.
+        places = sorted({place for reply in replies for place in reply}, reverse=query.newest_first)[:size]
+        items = await asyncio.gather(*(_describe(store, place) for place in places))
+        yield [(place, item) for place, item in zip(places, items, strict=True) if item and query.fits(item)]
+        if len(places) < size:
+            return
+        last = places[-1]
+
+
+async def _index_groups(store: Store, query: Query) -> list[list[str]]:
+    """Return the indexes to read, as one call may take them; by tags the smallest one, of which the rest is chosen."""
+    if query.tags:
+        indexes = [keys.tag_index(key, value) for key, value in query.tags]
+        counts = await asyncio.gather(*(store.instances.count(index) for index in indexes))
+        return [[min(zip(counts, indexes, strict=True))[1]]]
+    names = [query.workflow] if query.workflow is not None else sorted(await store.instances.names())
+    statuses = [stored for status in query.statuses for stored in _IN_STORE[status]]
+    indexes = [keys.status_index(name, status) for name in names for status in statuses]
+    size = INDEXES_MAX // len(statuses) * len(statuses)
+    return [indexes[i : i + size] for i in range(0, len(indexes), size)]
+
+
+async def _next(
+    store: Store, tag: str, indexes: Sequence[str], *, query: Query, last: _Place | None, size: int
+) -> list[_Place]:
+    """Return the places of one partition's indexes that come after ``last``: all, or the next ``size`` at least."""
+    after, before, count = query.after, query.before, size
+    if last is not None and query.newest_first:
+        before = str(last.created_ms)
+    elif last is not None:
+        after = str(last.created_ms)
+    while True:
+        pages = await store.instances.page(
+            tag, indexes, before=before, after=after, count=count, newest_first=query.newest_first
+        )
+        found = [[_Place(ms, address) for address, ms in page] for page in pages]
+        places = [place for page in found for place in page if query.follows(place, last)]
+        cut = [page[-1] for page in found if len(page) == count]
+        if not cut:
             return places
+        # Behind the end of an index that was cut off, the others' places may be too early.
+        horizon = max(cut) if query.newest_first else min(cut)
+        sure = [place for place in places if not query.follows(place, horizon)]
+        if len(sure) >= size:
+            return sure
         # Some of the millisecond with which the last page ended were in it: look further.
         count *= 2
 
@@ -189,4 +247,35 @@ async def _describe(store: Store, place: _Place) -> Listed | None:
         status=_OF_STORE[status],
         created=cast("datetime", moment(place.created_ms)),
         ended=moment(record.get("ended", b"")),
+        tags=read_tags(record.get("tags", b"")),
+        version=record.get("version", DEFAULT_VERSION.encode()).decode(),
     )
+
+
+def _read_cursor(cursor: str) -> _Place:
+    created, point, address = cursor.partition(".")
+    if not point or not created.isdecimal():
+        raise InvalidOption(f"cursor={cursor!r}: give the cursor of a page, or None for the first")
+    return _Place(int(created), address)
+
+
+def _checked_workflow(workflow: Workflow[..., Any] | str | None) -> str | None:
+    name = workflow if isinstance(workflow, str | None) else getattr(workflow, "name", None)
+    if name is None and workflow is not None:
+        raise InvalidOption(f"workflow={workflow!r}: give a workflow, its registered name, or None for all")
+    return name
+
+
+def _checked_status(status: StatusName | None, there_are: tuple[StatusName, ...]) -> tuple[StatusName, ...]:
+    if status is None:
+        return there_are
+    if status not in there_are:
+        raise InvalidOption(f"status={status!r}: give one of {', '.join(there_are)}, or None for all of these")
+    return (status,)
+
+
+def _checked_tags(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    said = tuple((tags or {}).items())
+    if not all(isinstance(cast("object", part), str) for pair in said for part in pair):
+        raise InvalidOption(f"tags={tags!r}: give a mapping of texts to texts")
+    return said

@@ -7,14 +7,15 @@ import builtins  # noqa: TC003 - `list` is a method here
 import os
 import secrets
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
+from actors import bulk
 from actors.errors import InvalidOption, Misuse
 from actors.handle import WorkflowHandle
-from actors.listing import Order, Page, StatusName, list_instances
+from actors.listing import Order, Page, Selection, list_instances
 from actors.options import Duration, duration_ms
 from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
@@ -24,7 +25,7 @@ from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
     from actors.definitions import BoundWorkflow, Workflow
     from actors.policy import RetryPolicy
@@ -225,39 +226,48 @@ class WorkflowManager(Registry):
     async def list(
         self,
         *,
-        workflow: Workflow[..., Any] | str | None = None,
-        status: StatusName | None = None,
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
         order: Order = "desc",
         limit: int = 100,
         cursor: str | None = None,
+        **selection: Unpack[Selection],
     ) -> Page:
         """Return a page of instances, by the time of their start.
 
+        What begins, ends, moves or is deleted between two pages shifts nothing: what was there all the time, and fits,
+        is on one page.
+
         Args:
-            workflow: those of one workflow, all versions; a definition or its registered name.
-            status: those that are so now.
-            started_after: those started at this time or later (aware).
-            started_before: those started earlier than this time (aware).
             order: "desc", the newest first, or "asc".
             limit: how many a page, 1 to 10,000.
             cursor: that of the page before, the other arguments being the same.
+            selection: ``workflow``, ``status``, ``tags``, ``started_after``, ``started_before``: see ``Selection``.
 
         Raises:
             InvalidOption: with what to give instead.
         """
-        name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
-        return await list_instances(
-            self.store,
-            workflow=name,
-            status=status,
-            started_after=started_after,
-            started_before=started_before,
-            order=order,
-            limit=limit,
-            cursor=cursor,
-        )
+        return await list_instances(self.store, selection, order=order, limit=limit, cursor=cursor)
+
+    async def cancel_many(self, *, cleanup: bool = False, **selection: Unpack[Selection]) -> int:
+        """Cancel all that have not ended and fit the selection (that of ``list``); return how many were canceled.
+
+        What is started while this runs is left alone. Raises InvalidOption.
+        """
+        return await bulk.cancel_many(self, selection, cleanup=cleanup)
+
+    async def restart_many(self, **selection: Unpack[Selection]) -> int:
+        """Restart all that have ended and fit the selection (that of ``list``); return how many were restarted.
+
+        Without a status those that failed or were canceled: a completed one has no unfinished step. What is still
+        being cleared up is left alone. Raises InvalidOption.
+        """
+        return await bulk.restart_many(self, selection)
+
+    async def cleanup_many(self, **selection: Unpack[Selection]) -> int:
+        """Delete all that have ended and fit the selection (that of ``list``); return how many were.
+
+        Raises InvalidOption.
+        """
+        return await bulk.cleanup_many(self, selection)
 
     # ------------------------------------------------------------------------------------------------- working
 

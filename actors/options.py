@@ -6,7 +6,7 @@ Durations are timedeltas or seconds, times are aware datetimes; resolved they ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypedDict, TypeVar, cast
@@ -31,9 +31,6 @@ NOT_YET: Final = frozenset(
         "priority",
         "unstable_args",
         "inline",
-        "version",
-        "tags",
-        "retention",
         "detached",
         "on_complete",
         "context",
@@ -92,8 +89,9 @@ class WorkflowDefinitionOptions(TypedDict, total=False):
     timeout: Duration | None
     """How long an instance may take from its start to its end; None: as long as it likes."""
     retention: Duration
-    """How long a finished instance is kept."""
+    """How long a finished instance is kept, in place of the manager's; a child: of its parent's."""
     tags: Mapping[str, str]
+    """By which lists find it: at most 16 texts by name."""
     priority: int
 
 
@@ -107,6 +105,7 @@ class WorkflowOptions(WorkflowDefinitionOptions, total=False):
     run_after: Duration | None
     """Not started before this long from now."""
     version: str
+    """Under which version's code it runs, in place of the definition's own."""
     detached: bool
     """A child that is neither canceled nor cleaned up with its parent."""
 
@@ -203,6 +202,16 @@ def check_name(name: str, value: object) -> str:
     return value
 
 
+def write_tags(tags: Iterable[tuple[str, str]]) -> str:
+    """Return tags as a record holds them: ``key|value``, one a line."""
+    return "\n".join(f"{key}|{value}" for key, value in tags)
+
+
+def read_tags(text: bytes) -> dict[str, str]:
+    """Return the tags in a record's field; nothing: none."""
+    return dict(cast("tuple[str, str]", line.split("|", 1)) for line in text.decode().splitlines())
+
+
 def duration_ms(name: str, value: object) -> int:
     """Return a timedelta or seconds as whole milliseconds, rounded up; ``name`` is for messages."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -269,7 +278,14 @@ def _tags(name: str, value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping) or len(cast("Mapping[object, object]", value)) > TAGS_MAX:
         raise InvalidOption(f"{name}={value!r}: give a mapping of at most {TAGS_MAX} texts to texts")
     pairs = cast("Mapping[object, object]", value).items()
-    return tuple(sorted((check_name("a tag's key", key), check_name("a tag's value", text)) for key, text in pairs))
+    return tuple(sorted((_tag_key(key), check_name("a tag's value", text)) for key, text in pairs))
+
+
+def _tag_key(value: object) -> str:
+    key = check_name("a tag's key", value)
+    if "=" in key:
+        raise InvalidOption(f"a tag's key={key!r}: leave '=' out of it")
+    return key
 
 
 _RESOLVERS: Final[dict[str, tuple[str, Callable[[str, object], object]]]] = {

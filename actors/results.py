@@ -29,6 +29,8 @@ class InProgress:
     """It runs, or waits for a step, a time or an event."""
 
     running: tuple[RunningStep, ...] = ()
+    waiting: str = ""
+    """Why its code does not go on although it could: no worker has it. Empty: nothing is in the way."""
     type: Literal["in_progress"] = "in_progress"
 
 

@@ -17,7 +17,7 @@ def beginning(call: BoundWorkflow[..., Any], *, now_ms: int, retention_ms: int |
         "name": workflow.name,
         "arguments": call.arguments,
         "start_at_ms": options.due_ms(now_ms),
-        "retention_ms": retention_ms,
+        "retention_ms": retention_ms if options.retention_ms is None else options.retention_ms,
         "timeout_ms": options.timeout_ms,
-        "fields": {"version": workflow.version} if workflow.version != "1" else None,
+        "fields": workflow.record_fields(),
     }

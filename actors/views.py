@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from actors.definitions import DEFAULT_VERSION
 from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefinition
+from actors.options import read_tags
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
 from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, read_command, read_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from actors.registry import Registry
 
@@ -66,6 +69,9 @@ class Snapshot:
     values: dict[str, Any]
     created: datetime
     ended: datetime | None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    version: str = DEFAULT_VERSION
+    """The version under which it runs."""
 
 
 def moment(ms: str | int | bytes) -> datetime | None:
@@ -90,6 +96,25 @@ def read_status(record: Record, opened: Record, result: bytes | None, decode: Ca
             return Stopped(Failure.decode(record["reason"]))
         case _:
             return InProgress(_running(opened))
+
+
+def code_missing(record: Record, workers: Iterable[str]) -> str:
+    """Return why an instance that could go on does not: none of the workers has its code. Empty: nothing is in the way.
+
+    ``workers``: what each worker that lives says of itself. One that does not say what it has may have it.
+    """
+    if record["appended"] == record["consumed"]:
+        return ""
+    name, version = record["name"].decode(), record.get("version", DEFAULT_VERSION.encode()).decode()
+    known = [json.loads(about).get("workflows") for about in workers]
+    if any(workflows is None or [name, version] in workflows for workflows in known):
+        return ""
+    said = sorted({repr(has) for workflows in known for other, has in workflows if other == name})
+    others = f"workers here have {', '.join(said)}" if said else "no worker here has any version of it"
+    return (
+        f"no running worker has version {version!r} of the workflow {name!r} ({others}): start a worker with the code "
+        "that the instance began under, or cancel it"
+    )
 
 
 def _running(opened: Record) -> tuple[RunningStep, ...]:
@@ -122,7 +147,8 @@ def command_name(field: bytes) -> str:
 
 def name_running(status: InProgress, names: Mapping[int, str]) -> InProgress:
     """Return the status with its steps named, as far as ``names`` (by number) goes."""
-    return InProgress(tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running))
+    running = tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running)
+    return replace(status, running=running)
 
 
 def read_snapshot(
@@ -149,15 +175,17 @@ def read_snapshot(
         values={key: unpack(value) for key, value in values.items()},
         created=moment(record["created"]) or datetime.now(UTC),
         ended=moment(record.get("ended", b"")),
+        tags=read_tags(record.get("tags", b"")),
+        version=record.get("version", DEFAULT_VERSION.encode()).decode(),
     )
 
 
 def _attempts(journal: Record) -> dict[int, tuple[AttemptView, ...]]:
     found: dict[int, list[AttemptView]] = {}
-    for field, value in journal.items():
-        if not field.startswith("a") or "." not in field:
+    for name, value in journal.items():
+        if not name.startswith("a") or "." not in name:
             continue
-        seq, _, attempt = field[1:].partition(".")
+        seq, _, attempt = name[1:].partition(".")
         head, _, error = value.partition(b"\n")
         at, begun, worker = head.decode().split("|")
         view = AttemptView(int(attempt), Failure.decode(error), worker, moment(begun), moment(at) or datetime.now(UTC))

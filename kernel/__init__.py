@@ -62,6 +62,7 @@ from kernel.store.link import Lane, Words
 from kernel.store.outbox import Message, read_message
 from kernel.store.pulse import Pulse
 from kernel.store.reader import Entry, Reader
+from kernel.store.restarting import NoSuchCommand
 from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
 from kernel.store.timers import Promoted, TimedOut, next_due
@@ -109,6 +110,7 @@ __all__ = [
     "Misconfigured",
     "NamespaceMismatch",
     "NoServerBinary",
+    "NoSuchCommand",
     "NotFound",
     "NotOwner",
     "NotStopped",

@@ -47,6 +47,8 @@ class End(NamedTuple):
     """``continued``: it begins again with new arguments; its journal is replaced."""
     payload: bytes
     """Encoded result or failure; of ``continued`` the new arguments."""
+    version: str = ""
+    """Of ``continued``: the record's version from then on; empty: none."""
 
 
 class Decision(NamedTuple):

@@ -1,12 +1,14 @@
-"""``headrace cancel``: end one instance."""
+"""``headrace cancel``: end instances."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.bulk import LIVE
 from actors.cli.errors import CommandError
 from actors.cli.options import add_common, add_connection, connected
 from actors.cli.output import write_json
+from actors.cli.selecting import add_bulk, is_bulk, run_bulk
 
 if TYPE_CHECKING:
     import argparse
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("cancel", help="cancel a workflow")
-    parser.add_argument("id", help="the workflow's id, as headrace list shows it")
+    parser = commands.add_parser("cancel", help="cancel workflows")
+    add_bulk(parser, LIVE)
     parser.add_argument(
         "--cleanup",
         action="store_true",
@@ -31,6 +33,8 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 def cancel(said: argparse.Namespace) -> int:
     """Cancel, or say that it is too late."""
+    if is_bulk(said):
+        return run_bulk(said, "canceled", lambda manager, which: manager.cancel_many(cleanup=said.cleanup, **which))
 
     async def inside(manager: WorkflowManager) -> bool:
         return await manager.handle(said.id).cancel(cleanup=said.cleanup)

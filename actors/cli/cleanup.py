@@ -1,12 +1,14 @@
-"""``headrace cleanup``: delete everything of an instance that has ended."""
+"""``headrace cleanup``: delete everything of instances that have ended."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.bulk import ENDED
 from actors.cli.errors import CommandError
 from actors.cli.options import add_common, add_connection, connected
 from actors.cli.output import write_json
+from actors.cli.selecting import add_bulk, is_bulk, run_bulk
 
 if TYPE_CHECKING:
     import argparse
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("cleanup", help="delete a workflow that has ended")
-    parser.add_argument("id", help="the workflow's id, as headrace list shows it")
+    parser = commands.add_parser("cleanup", help="delete workflows that have ended")
+    add_bulk(parser, ENDED)
     add_connection(parser)
     add_common(parser)
     parser.set_defaults(func=cleanup)
@@ -26,6 +28,8 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 def cleanup(said: argparse.Namespace) -> int:
     """Delete, or say why not."""
+    if is_bulk(said):
+        return run_bulk(said, "deleted", lambda manager, which: manager.cleanup_many(**which))
 
     async def inside(manager: WorkflowManager) -> bool:
         handle = manager.handle(said.id)

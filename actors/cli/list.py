@@ -1,4 +1,4 @@
-"""``headrace list``: instances by workflow and status, the newest first."""
+"""``headrace list``: instances by workflow, status and tags, the newest first."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from actors.cli.options import add_common, add_connection, connected, positive
 from actors.cli.output import console, printable, seconds, state, table, when, write_json
-from actors.listing import STATUS_NAMES, Page
+from actors.cli.selecting import add_filter, selection
 
 if TYPE_CHECKING:
     import argparse
 
     from actors.cli.options import Subparsers
+    from actors.listing import Page
     from actors.manager import WorkflowManager
 
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser("list", help="list workflows")
-    parser.add_argument("--workflow", help="only those of this workflow, by its registered name")
-    parser.add_argument("--status", choices=STATUS_NAMES, help="only those with this status")
+    add_filter(parser)
     parser.add_argument("--limit", type=positive, default=100, help="how many at most (default: 100)")
     parser.add_argument("--oldest-first", action="store_true", help="begin with the oldest")
     parser.add_argument("--cursor", help="go on after the page that ended with this cursor")
@@ -33,11 +33,7 @@ def list_workflows(said: argparse.Namespace) -> int:
 
     async def inside(manager: WorkflowManager) -> Page:
         return await manager.list(
-            workflow=said.workflow,
-            status=said.status,
-            order="asc" if said.oldest_first else "desc",
-            limit=said.limit,
-            cursor=said.cursor,
+            order="asc" if said.oldest_first else "desc", limit=said.limit, cursor=said.cursor, **selection(said)
         )
 
     page = connected(said, inside)
@@ -48,17 +44,23 @@ def list_workflows(said: argparse.Namespace) -> int:
             write_json({"cursor": page.cursor})
         return 0
     if not page.items:
-        print("no workflows" + (" like that" if said.workflow or said.status else "") + f" in {said.namespace!r}")
+        print(
+            "no workflows"
+            + (" like that" if said.workflow or said.status or said.tag else "")
+            + f" in {said.namespace!r}"
+        )
         return 0
     _print(page)
     return 0
 
 
 def _print(page: Page) -> None:
-    shown: Any = table("id", "workflow", "status", "started", "took")
+    tagged = any(item.tags for item in page.items)
+    shown: Any = table("id", "workflow", "status", "started", "took", *(["tags"] if tagged else []))
     for item in page.items:
         took = seconds(item.created, item.ended)
-        shown.add_row(printable(item.id), printable(item.workflow), state(item.status), when(item.created), took)
+        tags = [printable(", ".join(f"{key}={value}" for key, value in item.tags.items()))] if tagged else []
+        shown.add_row(printable(item.id), printable(item.workflow), state(item.status), when(item.created), took, *tags)
     out = console()
     out.print(shown)
     if page.cursor is not None:

@@ -23,7 +23,7 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 _GROUPS: Final = (
-    "demo", "worker", "start", "list", "show", "watch", "send-event", "cancel", "resume", "cleanup", "bench",
+    "demo", "worker", "start", "list", "show", "watch", "send-event", "cancel", "restart", "resume", "cleanup", "bench",
     "check", "redis",
 )  # fmt: skip
 """The commands, in the order of the help. Each has a module of its name."""

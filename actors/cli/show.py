@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.cli.options import add_common, add_connection, connected
 from actors.cli.output import console, write_json
 from actors.cli.snapshots import as_object, as_table
+from actors.results import InProgress
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +32,14 @@ def show(said: argparse.Namespace) -> int:
     """Print an instance as it is now."""
 
     async def inside(manager: WorkflowManager) -> Snapshot:
-        async with aclosing(manager.handle(said.id).watch()) as snapshots:
-            return await anext(snapshots)
+        handle = manager.handle(said.id)
+        async with aclosing(handle.watch()) as snapshots:
+            snapshot = await anext(snapshots)
+        if isinstance(snapshot.status, InProgress):
+            status = await handle.status()
+            if isinstance(status, InProgress):
+                snapshot = replace(snapshot, status=replace(snapshot.status, waiting=status.waiting))
+        return snapshot
 
     snapshot = connected(said, inside)
     if said.json:

@@ -9,7 +9,8 @@ from rich.console import Group
 from rich.text import Text
 
 from actors.cli.output import as_json, error_line, printable, seconds, shorten, state, table, when
-from actors.results import Completed, Failed, Scheduled, Stopped
+from actors.definitions import DEFAULT_VERSION
+from actors.results import Completed, Failed, InProgress, Scheduled, Stopped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,6 +42,8 @@ def _head(snapshot: Snapshot) -> Text:
             head.append(f"  {shorten(result)}")
         case Failed(error) | Stopped(error):
             head.append(f"  {error_line(error)}")
+        case InProgress(waiting=waiting) if waiting:
+            head.append(f"  {printable(waiting)}")
         case Scheduled(at):
             head.append(f"  starts {when(at)}")
         case _:
@@ -48,6 +51,10 @@ def _head(snapshot: Snapshot) -> Text:
     head.append(f"\nstarted {when(snapshot.created)}")
     if snapshot.ended is not None:
         head.append(f", ended {when(snapshot.ended)}, took {seconds(snapshot.created, snapshot.ended)}")
+    if snapshot.version != DEFAULT_VERSION:
+        head.append(f", version {printable(snapshot.version)}")
+    if snapshot.tags:
+        head.append("\ntags " + printable(", ".join(f"{key}={value}" for key, value in snapshot.tags.items())))
     return head
 
 

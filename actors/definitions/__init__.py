@@ -17,7 +17,7 @@ from actors.definitions.steps import (
     StepDefinition,
     ThreadAction,
 )
-from actors.definitions.workflow import DEFAULT_VERSION, BoundWorkflow, Workflow
+from actors.definitions.workflow import DEFAULT_VERSION, BoundWorkflow, Workflow, decode_beginning
 
 __all__ = [
     "DEFAULT_VERSION",
@@ -36,4 +36,5 @@ __all__ = [
     "StepDefinition",
     "ThreadAction",
     "Workflow",
+    "decode_beginning",
 ]

@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 import inspect
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
 
+from actors.calls import ContinueAsNew, active_step
 from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
-from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
+from actors.errors import CallNotAllowed
+from actors.options import (
+    WorkflowDefinitionOptions,
+    WorkflowOptions,
+    WorkflowSettings,
+    check_name,
+    resolve_options,
+    write_tags,
+)
+from actors.packing import packb, unpackb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -58,11 +68,51 @@ class Workflow(Definition[P, R_co]):
         """Return a copy with options on top of those it has. Raises InvalidOption."""
         copy = self._copy()
         copy.options = resolve_options(self.options, options, kind="workflow", allowed=_AT_START)
+        copy.version = copy.options.version or self.version
         return copy
+
+    def continue_as_new(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        """End the running instance's journal and begin again under the same id, with these arguments.
+
+        To be called in this workflow's own code. Never returns: it unwinds the code, ``finally`` and ``async with``
+        included, and what these await is still awaited. Steps left open are taken back, events that no wait has taken
+        come along, and the result is that of the last generation. Under another ``version`` the instance changes to it.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge: the instance goes on.
+            CallNotAllowed: outside workflow code, or in the code of another workflow.
+        """
+        step = active_step.get()
+        if step is None:
+            raise CallNotAllowed(
+                f"{self.name}.continue_as_new() was called outside workflow code: to run a finished instance again "
+                "use handle.restart(), to start another one manager.start()"
+            )
+        running = step.surroundings.name
+        if running != self.name:
+            raise CallNotAllowed(
+                f"{self.name}.continue_as_new() was called in an instance of {running}, which can only begin anew as "
+                f"what it is: call {running}.continue_as_new(), or run {self.name} as a child by step.run_workflow"
+            )
+        raise ContinueAsNew(version=self.version, arguments=self.encode_arguments(args, kwargs))
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundWorkflow[P, R_co]:
         """Return a call that is not made yet. Raises InvalidArguments."""
         return BoundWorkflow(self, self.encode_arguments(args, kwargs))
+
+    def record_fields(self) -> dict[str, str]:
+        """Return what an instance's record holds of its options from the beginning."""
+        fields: dict[str, str] = {}
+        if self.version != DEFAULT_VERSION:
+            fields["version"] = self.version
+        if self.options.tags:
+            fields["tags"] = write_tags(self.options.tags)
+        return fields
+
+    def encode_beginning(self) -> bytes:
+        """Return, for a child's command, what its beginning needs besides timing and arguments; nothing if nothing."""
+        fields, retention_ms = self.record_fields(), self.options.retention_ms
+        return packb([fields, retention_ms]) if fields or retention_ms is not None else b""
 
     @property
     def fingerprint(self) -> str:
@@ -75,6 +125,14 @@ class Workflow(Definition[P, R_co]):
             _digest_function(inspect.unwrap(self.function), digest.update, seen=set())
             self._fingerprint.append(digest.hexdigest())
         return self._fingerprint[0]
+
+
+def decode_beginning(data: bytes) -> tuple[dict[str, str], int | None]:
+    """Read ``encode_beginning``: further fields of the record, and the retention in ms (None: the parent's)."""
+    if not data:
+        return {}, None
+    fields, retention_ms, *_ = unpackb(data)
+    return fields, retention_ms
 
 
 class BoundWorkflow(BoundCall[P, R_co], Generic[P, R_co]):

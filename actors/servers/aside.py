@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""What runs the code here, as an instance's first turn records it."""
 POSTPONE_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000)
 """How long work of unknown code is left to others, the longer the more often it came."""
 POSTPONED_MAX: Final = 10_000
@@ -30,6 +34,13 @@ _POISON: Final = Failure(
     message="its turn took down several workers: look for an endless loop or unbounded memory in the workflow's code, "
     "mend it, then resume the instance",
 )
+
+
+def _other_python(python: str) -> str:
+    return (
+        f"It began under Python {python}, and this worker runs {PYTHON}: if the code was not changed, the difference "
+        f"may come from there; then let workers with Python {python} finish such instances."
+    )
 
 
 class Aside:
@@ -67,7 +78,10 @@ class Aside:
             log.error("workflow stopped: its turn blocked the worker", workflow_id=address, error=str(error))
         else:
             log.error("workflow stopped: its code does not fit its journal", workflow_id=address, error=str(error))
-        await self._stop(address, record, Failure.from_exception(error, kind="WorkflowFailed"))
+        reason = Failure.from_exception(error, kind="WorkflowFailed")
+        if record.python not in {"", PYTHON}:
+            reason = replace(reason, message=f"{reason.message}\n{_other_python(record.python)}")
+        await self._stop(address, record, reason)
 
     async def condemn(self, address: str, entry: str) -> None:
         """Stop an actor whose turns have killed workers."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from actors.definitions import decode_beginning
 from actors.errors import Failure
 from kernel import Gone, Held, Late, Message, Refused, draw_nonce, read_command
 
@@ -56,7 +57,10 @@ class Delivery:
             return
         command = read_command(field)
         parent = _start_of(message)
-        retention = await store.instances.field(message.sender, "", "retention")
+        fields, retention_ms = decode_beginning(command.options)
+        if retention_ms is None:
+            retention = await store.instances.field(message.sender, "", "retention")
+            retention_ms = int(retention) if retention else None
         try:
             await store.instances.create(
                 self._child(message),
@@ -66,8 +70,8 @@ class Delivery:
                 start_at_ms=command.due_ms,
                 deadline_ms=self._host.now_ms() + DEADLINE_MS,
                 timeout_ms=command.timeout_ms,
-                retention_ms=int(retention) if retention else None,
-                fields={"parent": parent, **({"version": command.options} if command.options else {})},
+                retention_ms=retention_ms,
+                fields={**fields, "parent": parent},
             )
         except Gone:
             await self._outcome_unknown(message)

@@ -10,7 +10,7 @@ import structlog
 from actors.definitions import DEFAULT_VERSION
 from actors.servers.cache import Cache
 from actors.servers.hands import Hands
-from kernel import Begun, KernelError, Refused, ServerUnreachable, Store
+from kernel import Begun, KernelError, Refused, ServerUnreachable, Store, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -131,8 +131,9 @@ class Host:
         code = {(workflow.name, workflow.version): workflow.fingerprint for workflow in self.registry.workflows}
         for name in {name for name, _ in code}:
             for tag in self.store.space.keys.tags:
-                page = await self.store.instances.page(
-                    tag, name=name, status="stopped", before="+inf", after="-inf", count=RESUMED_MAX, newest_first=False
+                index = keys.status_index(name, "stopped")
+                (page,) = await self.store.instances.page(
+                    tag, [index], before="+inf", after="-inf", count=RESUMED_MAX, newest_first=False
                 )
                 await asyncio.gather(*(self._resume(address, name, code) for address, _ in page))
 

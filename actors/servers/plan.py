@@ -29,6 +29,8 @@ class Plan(NamedTuple):
     """The instance's cancellations that are committed with this plan, in all."""
     answered: int
     """The same of answered waits."""
+    untaken: list[int]
+    """If it begins anew: the numbers of events that were fed and that no wait has taken."""
 
 
 def make_plan(replica: Replica, host: Host) -> Plan:
@@ -62,6 +64,7 @@ def make_plan(replica: Replica, host: Host) -> Plan:
         eager=eager,
         canceled=len(instance.canceled),
         answered=len(instance.answered),
+        untaken=[event.number for event in instance.untaken] if end is not None and end.status == "continued" else [],
     )
 
 

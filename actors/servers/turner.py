@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from actors.errors import NondeterminismError, UnknownDefinition
-from actors.servers.aside import Aside
+from actors.servers.aside import PYTHON, Aside
 from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
 from actors.workflow import Instance, TurnTooLong
@@ -212,6 +212,7 @@ class Turner:
                     end=plan.end,
                     park=plan.park,
                     eager=plan.eager,
+                    untaken=plan.untaken,
                 )
             finally:
                 host.hands.unreserve(plan.eager.slots)
@@ -330,7 +331,7 @@ class Turner:
         events: Sequence[Event]
         recorded: Sequence[Command] = ()
         epoch = self._host.epoch(address)
-        whole = fetched.events is not None and (not fetched.events or fetched.events[0].number == 1)
+        whole = fetched.events is not None and (not fetched.events or fetched.events[0].number == record.first)
         if whole and record.commands == 0 and record.kept == 0 and fetched.events:
             events = fetched.events
         else:
@@ -399,6 +400,8 @@ class Turner:
                 park=plan.park,
                 eager=plan.eager,
                 number_of_first=replica.committed + 1,
+                untaken=plan.untaken,
+                python=PYTHON if replica.consumed == ZERO else "",
             )
         finally:
             replica.busy = False

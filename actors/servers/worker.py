@@ -223,5 +223,6 @@ class Worker:
             "python": platform.python_version(),
             "queues": list(self._settings.queues),
             "concurrency": self._settings.concurrency,
+            "workflows": [[flow.name, flow.version] for flow in self._registry.workflows],
         }
         return json.dumps(about)

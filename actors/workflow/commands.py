@@ -11,13 +11,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from actors.workflow.replay import describe_difference, differs
+from kernel import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actors.definitions import Definition
     from actors.workflow.errors import JournalMismatch
-    from kernel import Command, Event
+    from kernel import Event
 
 
 class Pending(Protocol):
@@ -42,6 +43,7 @@ class Commands:
         "dead",
         "mismatch",
         "now_ms",
+        "patches",
         "pending",
         "recorded",
         "replaying",
@@ -57,6 +59,8 @@ class Commands:
         self.replaying = bool(recorded)
         """Whether the events being fed were consumed by an earlier turn."""
         self.asked: list[Command] = []
+        self.patches: dict[str, bool] = {}
+        """What was decided about each patch that the code has asked about."""
         self.pending: dict[int, Pending] = {}
         """Asked for, no outcome fed, not canceled; in the order asked for."""
         self.canceled: list[int] = []
@@ -92,6 +96,9 @@ class Commands:
         asked = self.asked
         seq = len(asked) + 1
         if self.replaying:
+            if seq <= len(self.recorded) and self.recorded[seq - 1].kind == "local":
+                self.skip_markers()
+                seq = len(asked) + 1
             recorded = self.recorded[seq - 1] if seq <= len(self.recorded) else None
             if recorded is None or differs(recorded, command, definition):
                 self.mismatch = describe_difference(self.workflow_id, seq, recorded, command, definition)
@@ -102,6 +109,27 @@ class Commands:
         if pending is not None:
             self.pending[seq] = pending
         return seq
+
+    def patched(self, name: str) -> bool:
+        """Tell whether the instance runs under the patch of that name; the first call decides for the whole instance.
+
+        True where it is reached the first time now, which a marker then records. What was reached before (its events
+        are replayed) went the old way if there is no marker. Where the marker stands does not matter.
+        """
+        known = self.patches.get(name)
+        if known is not None or self.dead:
+            return bool(known)
+        recorded = self.replaying and any(one.kind == "local" and one.target == name for one in self.recorded)
+        decision = self.patches[name] = recorded or not self.replaying
+        if decision and not recorded:
+            self.ask(Command("local", name, name, at=self.at), None)
+        return decision
+
+    def skip_markers(self) -> None:
+        """Take the markers that come next in the journal as asked for. Replaying only."""
+        asked, recorded = self.asked, self.recorded
+        while len(asked) < len(recorded) and recorded[len(asked)].kind == "local":
+            asked.append(recorded[len(asked)])
 
     def cancel(self, seq: int) -> None:
         """Withdraw command ``seq``, unless it is answered, withdrawn already, or nothing is recorded any more."""

@@ -19,8 +19,10 @@ events fed          each runs it on; while ``replaying``, every command is compa
 from __future__ import annotations
 
 from asyncio import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from actors.calls import ContinueAsNew
+from actors.definitions.workflow import DEFAULT_VERSION
 from actors.errors import Failure
 from actors.workflow.commands import Commands
 from actors.workflow.disposal import Disposed, dispose_loop
@@ -61,7 +63,9 @@ class Instance:
         self._commands = Commands(workflow_id, recorded)
         # What asyncio calls abstract and is not written out there, `refuse_methods` puts in.
         self._loop = WorkflowLoop(self._commands)  # type: ignore[abstract]
-        self._surroundings = Surroundings(self._commands, value_bytes_max=workflow.defaults.value_bytes_max)
+        self._surroundings = Surroundings(
+            self._commands, workflow.name, workflow.version, value_bytes_max=workflow.defaults.value_bytes_max
+        )
         self._step = self._loop.step = Step(self._loop, self._surroundings)
         self._main: WorkflowTask[None] | None = None
         self._cancel_requested = False
@@ -152,6 +156,7 @@ class Instance:
         commands = self._commands
         if not commands.replaying:
             return
+        commands.skip_markers()
         asked = len(commands.asked)
         if asked < len(commands.recorded):
             missing = commands.recorded[asked]
@@ -219,7 +224,11 @@ class Instance:
             else:
                 self._fail(error)
         except BaseException as error:  # noqa: BLE001 - whatever the author's code raises fails the workflow
-            self._fail(error)
+            anew, rest = _split(error)
+            if anew is not None and rest is None:
+                self._finish(End("continued", anew.arguments, "" if anew.version == DEFAULT_VERSION else anew.version))
+            else:
+                self._fail(rest or error)
         else:
             self._finish(End("completed", payload))
 
@@ -234,6 +243,19 @@ class Instance:
             self._surroundings.updates.close()
         self._commands.close()
         self._loop.kill()
+
+
+def _split(error: BaseException) -> tuple[ContinueAsNew | None, BaseException | None]:
+    """Part the wish to begin anew, which a task group may have wrapped, from errors that came with it."""
+    if isinstance(error, ContinueAsNew):
+        return error, None
+    if not isinstance(error, BaseExceptionGroup):
+        return None, error
+    found, rest = cast("BaseExceptionGroup[BaseException]", error).split(ContinueAsNew)
+    leaf: BaseException | None = found
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = cast("BaseExceptionGroup[BaseException]", leaf).exceptions[0]
+    return (leaf if isinstance(leaf, ContinueAsNew) else None), rest
 
 
 _DEADLOCKED = (

@@ -7,7 +7,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
-from actors.definitions import DEFAULT_VERSION
 from actors.errors import CallNotAllowed, InvalidArguments, InvalidOption
 from actors.events import EventType
 from actors.options import (
@@ -51,10 +50,14 @@ _DEFAULTS: Final = tuple(InlineStepOptions.__annotations__)
 class Surroundings:
     """What an instance's ``Step`` and its copies share, and what the guards of workflow code ask; made when needed."""
 
-    __slots__ = ("_commands", "_streams", "generation", "log", "updates", "value_bytes_max")
+    __slots__ = ("_commands", "_streams", "generation", "log", "name", "updates", "value_bytes_max", "version")
 
-    def __init__(self, commands: Commands, *, value_bytes_max: int) -> None:
+    def __init__(self, commands: Commands, name: str, version: str, *, value_bytes_max: int) -> None:
         self._commands = commands
+        self.name = name
+        """The registered name of the instance's workflow."""
+        self.version = version
+        """The version of the code that it runs."""
         self.value_bytes_max = value_bytes_max
         """Limit of one value, encoded."""
         self.generation = ""
@@ -134,8 +137,8 @@ class Step:
         commands = self._commands
         name, arguments, options = workflow.name, workflow.encode_arguments(args, kwargs), workflow.options
         due_ms = options.due_ms(commands.now_ms)
-        version = b"" if workflow.version == DEFAULT_VERSION else workflow.version.encode()
-        command = Command("child", name, name, arguments, version, commands.at, "", due_ms, options.timeout_ms)
+        more = workflow.encode_beginning()
+        command = Command("child", name, name, arguments, more, commands.at, "", due_ms, options.timeout_ms)
         return self._ask(command, workflow)
 
     def _run(
@@ -263,6 +266,16 @@ class Step:
 
         return register if function is None else register(function)
 
+    def patched(self, name: str) -> bool:
+        """Tell whether the instance came here the first time under code that has this patch.
+
+        ``if step.patched("two-fees"): … (new) else: … (old)``: instances that had passed here before the change get
+        False, and go on as they began; all others True, which their journal records. The first call under a name
+        decides for the whole instance; in a loop whose later rounds may be new, put the round into the name. Once no
+        old instance is left, the call and the old way can be taken out: the marker in journals does no harm.
+        """
+        return self._commands.patched(check_name("name", name))
+
     # ------------------------------------------------------------------------------ the same on every replay
 
     def now(self) -> datetime:
@@ -295,6 +308,11 @@ class Step:
     def workflow_id(self) -> str:
         """The instance's id."""
         return self._commands.workflow_id
+
+    @property
+    def version(self) -> str:
+        """The version of the workflow under which the instance runs."""
+        return self._surroundings.version
 
 
 def _refuse_kind(kind: str, definition: object) -> None:

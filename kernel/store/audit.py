@@ -62,10 +62,11 @@ def _actor(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
 
 
 def _indexed(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
-    mine = f"{actor.record['name']}:{actor.record['status']}"
+    mine = {f"{actor.record['name']}:{actor.record['status']}"}
+    mine |= {f"tag:{tag}" for tag in actor.record.get("tags", "").splitlines()}
     places = {key for key, members in found.indexes.items() if actor.address in members}
-    if places != {mine}:
-        yield f"I2: is in the indexes {sorted(places)}, not in {mine} alone"
+    if places != mine:
+        yield f"I2: is in the indexes {sorted(places)}, not in {sorted(mine)} alone"
 
 
 def _behind(actor: ActorKeys) -> bool:
@@ -209,6 +210,9 @@ def _places(found: PartitionKeys) -> Iterator[str]:
         yield from (
             f"I5: {name} {entry} is pending, but deleted" for entry in found.pending[name] if entry not in entries
         )
+    for name, members in found.indexes.items():
+        lost = (one for one in members if one not in found.actors or found.actors[one].record.get("status") == "gone")
+        yield from (f"I5: the index {name} has {one}, which is gone" for one in lost)
     for name, members in found.sets.items():
         yield from (f"I6: {name} {member} is nobody's" for member in members if (name, member) not in wanted)
     for entry, fields in found.streams.get("outbox", {}).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict, Unpack, cast
 
 from kernel.event import event_number
@@ -12,8 +13,7 @@ from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Created(NamedTuple):
@@ -73,7 +73,7 @@ class Instances:
         """Ask to begin an actor; many may be asked for before the first is awaited. ``read_created`` reads the reply.
 
         ``message``: what this start answers, for a repeated delivery. ``deadline_ms``: refuse later than that.
-        ``fields``: further fields of the record (parent, version, python, on_complete, tags).
+        ``fields``: further fields of the record (parent, version, on_complete, tags).
         """
         extra: list[str | bytes] = []
         for key, value in (fields or {}).items():
@@ -229,16 +229,28 @@ class Instances:
         return [address.decode() for address in addresses]
 
     async def page(
-        self, tag: str, *, name: str, status: str, before: str, after: str, count: int, newest_first: bool
-    ) -> list[tuple[str, int]]:
-        """Return (address, created ms) of one index, by creation; ``before`` and ``after`` are Redis score bounds."""
-        index = keys.index(tag, name, status)
-        if newest_first:
-            words = ("ZREVRANGEBYSCORE", index, before, after, "WITHSCORES", "LIMIT", 0, count)
-        else:
-            words = ("ZRANGEBYSCORE", index, after, before, "WITHSCORES", "LIMIT", 0, count)
-        reply = listed(await self._space.send(tag, *words))
-        return [(reply[i].decode(), int(float(reply[i + 1]))) for i in range(0, len(reply), 2)]
+        self, tag: str, indexes: Sequence[str], *, before: str, after: str, count: int, newest_first: bool
+    ) -> list[list[tuple[str, int]]]:
+        """Return (address, created ms) of each of some indexes of one partition, all of one moment.
+
+        ``indexes``: as ``keys.status_index`` and ``keys.tag_index`` name them, 200 at most; of each at most ``count``.
+        ``before`` and ``after`` are bounds of the creation time as Redis writes them.
+        """
+        reply = listed(
+            await self._space.call("page", tag, "1" if newest_first else "0", after, before, count, *indexes)
+        )
+        found: list[list[tuple[str, int]]] = []
+        at = 0
+        for _ in indexes:
+            first, at = at + 1, at + 1 + 2 * reply[at]
+            found.append([(reply[i].decode(), int(float(reply[i + 1]))) for i in range(first, at, 2)])
+        return found
+
+    async def count(self, index: str) -> int:
+        """Return how many actors are in an index, in all partitions."""
+        tags = self._space.keys.tags
+        replies = await asyncio.gather(*(self._space.send(tag, "ZCARD", keys.index(tag, index)) for tag in tags))
+        return sum(reply for reply in replies if isinstance(reply, int))
 
 
 def _pairs(reply: object) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ K:held                   zset        begun and not completed, by worker         
 K:delayed, K:retries     zset        what is due later, by ms                                   emptied
 K:expiry                 zset        ended actors, by the ms at which retention ends            emptied
 K:index:<name>:<status>  zset        actors by creation time, ms                                emptied
+K:index:tag:<tag>        zset        the same of those that have a tag, `key|value`             cleanup
 K:names                  set         names of workflows ever started here                       never
 K:meta                   hash        number of partitions, format, hash seed                    never
 K:dead                   stream      commands set aside for a person                            a person
@@ -118,9 +119,19 @@ def queue(tag: str, name: str) -> str:
     return f"{tag}:q:{name}"
 
 
-def index(tag: str, name: str, status: str) -> str:
-    """Return the index of a workflow's instances in one status."""
-    return f"{tag}:index:{name}:{status}"
+def index(tag: str, index: str) -> str:
+    """Return the key of an index in a partition."""
+    return f"{tag}:index:{index}"
+
+
+def status_index(name: str, status: str) -> str:
+    """Name the index of a workflow's instances in one status."""
+    return f"{name}:{status}"
+
+
+def tag_index(key: str, value: str) -> str:
+    """Name the index of all instances that have a tag. No workflow's name has the bar in it."""
+    return f"tag:{key}|{value}"
 
 
 def changed(tag: str, address: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel.errors import KernelError
 from kernel.event import ZERO, Event, event_number
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from kernel.decision import Command
 
 _NUMBERED: Final = re.compile(r"([crxah])(\d+)(?:\.\d+)?")
+
+
+class NoSuchCommand(KernelError):
+    """The actor has asked for no such command."""
 
 
 class RestartPlan(NamedTuple):
@@ -54,18 +59,18 @@ def plan_restart(
     events: Sequence[Event],
     fields: Sequence[str],
     closed: Mapping[int, int],
-    from_seq: int | None,
+    from_seq: int | str | None,
 ) -> RestartPlan:
     """Work out a restart from command ``from_seq`` (1 to one more than there are; None: the first without success).
+
+    A text is a label, and means the first command that has it. Raises NoSuchCommand.
 
     ``fields``: names of all the journal's fields. ``closed``: the fields ``x<seq>``, by number of the command; the
     value is the number of the last event fed when it was closed. A request to cancel is undone: it and what was asked
     for since are dropped, since outcomes must answer what is asked for when they are fed again.
     """
     outcomes = {event.seq: event for event in events if event.kind == "outcome"}
-    start = first_unfinished(commands, outcomes, closed) if from_seq is None else from_seq
-    if not 1 <= start <= len(commands) + 1:
-        raise ValueError(f"there is no step {start}: give a number from 1 to {len(commands) + 1}")
+    start = first_unfinished(commands, outcomes, closed) if from_seq is None else _number(commands, from_seq)
     requests = [event.number for event in events if event.kind == "cancel_requested"]
     if requests:
         start = min([start, *(seq for seq, command in enumerate(commands, 1) if command.at >= requests[0])])
@@ -78,6 +83,18 @@ def plan_restart(
     drop = tuple(field for field in fields if field in unneeded or _dropped(field, start, stay, number, closed))
     children = tuple(_unneeded_children(commands, outcomes, closed, start))
     return RestartPlan(consumed, stay, start - 1, children, drop)
+
+
+def _number(commands: Sequence[Command], wanted: int | str) -> int:
+    if isinstance(wanted, str):
+        for seq, command in enumerate(commands, 1):
+            if command.label == wanted:
+                return seq
+        names = ", ".join(repr(label) for label in dict.fromkeys(command.label for command in commands)) or "none"
+        raise NoSuchCommand(f"there is no step {wanted!r} (there are: {names})")
+    if not 1 <= wanted <= len(commands) + 1:
+        raise NoSuchCommand(f"there is no step {wanted}: give a number from 1 to {len(commands) + 1}")
+    return wanted
 
 
 def _dropped(field: str, start: int, stay: int, number: int, closed: Mapping[int, int]) -> bool:

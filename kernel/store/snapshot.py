@@ -79,7 +79,7 @@ class PartitionKeys:
     """Ids that are pending in any group, by stream."""
     sets: dict[str, set[str]] = field(default_factory=lambda: {name: set[str]() for name in _SETS})
     indexes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    """``<name>:<status>`` to addresses."""
+    """``<name>:<status>`` and ``tag:<key>|<value>`` to addresses."""
 
 
 async def read_partition(space: Space, tag: str) -> PartitionKeys:

@@ -147,12 +147,14 @@ class Turns:
         eager: Eager,
         number_of_first: int,
         untaken: Sequence[int] = (),
+        python: str = "",
     ) -> Turned:
         """Make a decision true: ``commands`` as ``write_command`` gives them, in chunks if there are many.
 
         ``canceled``: numbers of commands that are no longer wanted; ``=seq:n`` for a wait that event ``n`` has
         answered.
         ``untaken``: if it begins anew, the numbers of events that were fed and that no wait has taken.
+        ``python``: recorded by a generation's first turn.
 
         Raises:
             StaleTurn: somebody else took the actor forward, or it ended or stopped; nothing changed.
@@ -187,20 +189,23 @@ class Turns:
             len(commands),
             staged,
             len(canceled),
+            python,
             *commands,
             *canceled,
             *anew(end, untaken),
         )
         return read_turned(accepted(reply))
 
-    async def restart(self, address: str, *, from_seq: int | None = None, nonce: int | None = None) -> str:
+    async def restart(self, address: str, *, from_seq: int | str | None = None, nonce: int | None = None) -> str:
         """Let an ended actor run again from a command (None: the first without success); return the new generation.
+
+        ``from_seq``: its number, or its label: the first command that has it.
 
         Raises:
             Running: it has not ended.
             Busy: what it left open is still being cleared up, or messages of it are on their way; ask again soon.
             StaleGeneration: somebody else restarted it. NotFound, Gone: there is nothing to restart.
-            ValueError: there is no such command.
+            NoSuchCommand: there is no such command.
         """
         record = (await self.fetch(address, generation="", fed=ZERO)).record
         if record.status in LIVE:
@@ -277,9 +282,9 @@ class Turns:
         accepted(reply)
 
 
-def anew(end: End | None, untaken: Sequence[int]) -> tuple[int, ...]:
-    """Return what a decision that begins anew needs besides: a nonce for its first event, the events to carry along."""
-    return (draw_nonce(), *untaken) if end is not None and end.status == "continued" else ()
+def anew(end: End | None, untaken: Sequence[int]) -> tuple[int | str, ...]:
+    """Return what a decision that begins anew needs besides: a nonce, the version, the events to carry along."""
+    return (draw_nonce(), end.version, *untaken) if end is not None and end.status == "continued" else ()
 
 
 def read_turned(reply: list[bytes]) -> Turned:

@@ -144,9 +144,10 @@ async def test_cleaning_up_a_parent_cleans_up_its_children(manager: WorkflowMana
             return [
                 entry
                 for name in ("child", "parent")
-                for entry in await store.instances.page(
-                    tag, name=name, status="completed", before="+inf", after="-inf", count=9, newest_first=True
+                for page in await store.instances.page(
+                    tag, [f"{name}:completed"], before="+inf", after="-inf", count=9, newest_first=True
                 )
+                for entry in page
             ]
 
         while await left():  # noqa: ASYNC110 - another server's work; nothing announces it

@@ -92,7 +92,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run: Run, words: str, message: 
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("command", ["show", "watch", "cancel", "resume", "cleanup"])
+@pytest.mark.parametrize("command", ["show", "watch", "cancel", "restart", "resume", "cleanup"])
 def test_an_unknown_id_is_named(run: Run, url: str, command: str) -> None:
     done = run(command, "order-8")
 

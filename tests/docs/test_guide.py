@@ -58,6 +58,15 @@ def test_starting_and_watching_do_what_it_says(guide: ModuleType) -> None:
     assert (paid, ids) == ("paid 0 (True)", ["order-10", "order-7", "order-8", "order-9"])
 
 
+def test_its_bulk_calls_do_what_it_says(guide: ModuleType) -> None:
+    async def changed() -> int:
+        async with guide.manager:
+            count: int = await guide.find_and_change()
+            return count
+
+    assert asyncio.run(changed()) == 1
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
@@ -82,7 +91,11 @@ def test_what_is_told_is_answered_as_it_says(guide: ModuleType, told: str, expec
         ("impatient", "c-1", "thanks, c-1"),
         ("first_wins", "c-1", "answered"),
         ("careful", 7, "sent 7"),
+        ("collect", [], [f"thanks, {n}" for n in range(6)]),
+        ("greet", "c-1", "dear customer, c-1"),
+        ("bill_of_last_year", "c-1", 0),
+        ("bill", "c-1", 0),
     ],
 )
-def test_its_workflows_end_as_it_says(guide: ModuleType, name: str, argument: object, expected: str) -> None:
+def test_its_workflows_end_as_it_says(guide: ModuleType, name: str, argument: object, expected: object) -> None:
     assert asyncio.run(result(guide, getattr(guide, name), argument)) == expected

@@ -113,6 +113,7 @@ class Bench:
         eager: Eager = NOT_EAGER,
         flags: str = "",
         untaken: Sequence[int] = (),
+        python: str = "",
     ) -> Turned:
         """Commit a decision on everything that the actor has been told."""
         record, token = await self.record(address), token or self.token()
@@ -131,6 +132,7 @@ class Bench:
             eager=eager,
             number_of_first=record.commands + 1,
             untaken=untaken,
+            python=python,
         )
 
     async def started(self, *commands: Command, eager: Eager = NOT_EAGER, **what: object) -> str:

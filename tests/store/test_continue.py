@@ -132,3 +132,18 @@ async def test_results_of_children_of_an_earlier_life_are_refused(bench: Bench) 
     await bench.commit(end=ANEW)
     with pytest.raises(StaleGeneration):
         await bench.complete(Held(A, generation, 1, 1, "", token))
+
+
+async def test_the_version_is_that_of_the_code_that_begins_anew_and_its_first_turn_records_its_python(
+    bench: Bench,
+) -> None:
+    await bench.create(fields={"version": "1"})
+    await bench.commit([timer(bench.now + 99)], python="3.11")
+    await bench.told()
+    assert (await bench.record()).python == "3.11"
+    await bench.commit(end=End("continued", b"new", "2"), python="3.12")
+    assert ((await bench.record()).version, (await bench.record()).python) == ("2", "")
+    await bench.commit([timer(bench.now + 99)], python="3.13")
+    await bench.told()
+    await bench.commit(end=ANEW)
+    assert ((await bench.record()).version, (await bench.record()).python) == ("", "")

@@ -6,6 +6,7 @@ from kernel.decision import Command, End
 from kernel.refusals import Busy, Gone, NotFound, Running, StaleGeneration
 from kernel.store.journal import Record
 from kernel.store.replies import listed
+from kernel.store.restarting import NoSuchCommand
 from kernel.store.turns import History
 from tests.store.bench import EAGER, A, Bench, child, step, timer, wait
 
@@ -57,6 +58,32 @@ async def test_from_behind_the_last_command_only_the_code_runs_again(bench: Benc
     await bench.store.turns.restart(A, from_seq=4)
     await bench.commit([at(step("two"), 2), at(step("three"), 2), at(step("four"), 4)])
     assert [queued.seq for queued in await bench.queued()] == [4]
+
+
+async def test_a_turn_may_end_the_actor_at_a_kept_event_which_is_in_the_journal_alone(bench: Bench) -> None:
+    await bench.started(step("one"))
+    await bench.complete((await bench.begun()).held)
+    await bench.told("late")
+    await bench.commit(end=End("completed", b"out"))
+    await bench.store.turns.restart(A)
+    _, kept = await history(bench)
+    await bench.commit([step("one")], reached=kept.events[1].id, end=End("completed", b"again"))
+    assert (await bench.record()).status == "completed"
+
+
+async def test_a_turn_that_begins_anew_at_a_kept_event_takes_the_later_facts_along(bench: Bench) -> None:
+    await bench.started(step("one"))
+    await bench.complete((await bench.begun()).held)
+    await bench.told("late", payload=b"1")
+    await bench.commit(end=End("completed", b"out"))
+    await bench.store.turns.restart(A)
+    await bench.told("later", payload=b"2")
+    _, kept = await history(bench)
+    await bench.commit([step("one")], reached=kept.events[1].id, end=End("continued", b"new"))
+    _, kept = await history(bench)
+    assert [(event.kind, event.name, event.payload) for event in kept.events] == [
+        ("started", "", b"new"), ("event", "late", b"1"), ("event", "later", b"2"),
+    ]  # fmt: skip
 
 
 async def test_a_canceled_actor_has_what_was_under_way_placed_again(bench: Bench) -> None:
@@ -161,7 +188,7 @@ async def test_only_what_has_ended_and_is_there_restarts(bench: Bench) -> None:
     with pytest.raises(Running):
         await bench.store.turns.restart(A)
     await bench.ended()
-    with pytest.raises(ValueError, match="there is no step 3"):
+    with pytest.raises(NoSuchCommand, match="there is no step 3"):
         await bench.store.turns.restart(A, from_seq=3)
     await bench.store.turns.restart(A)
     with pytest.raises(Running):

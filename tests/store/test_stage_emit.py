@@ -43,6 +43,7 @@ async def commit_staged(bench: Bench, token: str, count: int) -> None:
         0,
         count,
         0,
+        "",
     )
     reply = listed(await bench.space.actor_call("commit", A, *words))
     if reply[0] not in {b"IDLE", b"MORE"}:

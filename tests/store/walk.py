@@ -74,7 +74,9 @@ class Walk:
         for stream, group in GROUPS.items():
             await self.space.send(self.tag, "XGROUP", "CREATE", f"{self.tag}:{stream}", group, "0", "MKSTREAM")
         for address, arguments in addresses.items():
-            await self.store.instances.create(address, name="toy", arguments=arguments)
+            await self.store.instances.create(
+                address, name="toy", arguments=arguments, fields={"tags": f"of|{address}\nteam|a"}
+            )
         for _ in range(3):
             self._hire()
         for work in (self._timekeeper(), self._reaper(), self._people(list(addresses))):

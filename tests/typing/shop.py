@@ -28,6 +28,8 @@ from actors.definitions import (
 from actors.errors import NonRetryable, RetryAfter, StepFailed, StepTimedOut
 from actors.handle import WorkflowHandle
 from actors.history import HistoryEntry
+from actors.listing import Selection
+from actors.manager import WorkflowManager
 from actors.policy import RetryPolicy
 from actors.registry import Registry
 from actors.results import Canceled, Completed, Failed, InProgress, Result, Scheduled, Status, Stopped
@@ -261,6 +263,24 @@ def kinds() -> tuple[
     Workflow[..., int],
 ]:
     return load_cart, reserve, render, charge, bundle
+
+
+# ---------------------------------------------------------------------------------------------- long lives and many
+
+
+@manager.workflow(name="counter", version="2", tags={"kind": "counter"}, retention=timedelta(days=1))
+async def counter(step: Step, count: int) -> int:
+    if step.patched("by-two") and count < 10:
+        counter.continue_as_new(count + 2)
+    return count
+
+
+async def tend(manager: WorkflowManager, selection: Selection) -> int:
+    page = await manager.list(workflow=counter, tags={"kind": "counter"}, started_before=datetime.now(UTC), limit=5)
+    assert_type([item.tags for item in page.items], list[dict[str, str]])
+    await manager.handle("c-1", counter).restart(from_step="by-two")
+    canceled = await manager.cancel_many(cleanup=True, **selection)
+    return canceled + await manager.restart_many(status="failed") + await manager.cleanup_many(workflow="counter")
 
 
 # --------------------------------------------------------------------------------------------------------- outcomes

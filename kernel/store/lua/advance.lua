@@ -5,7 +5,8 @@
 --      12 base (the event id that the caller's turn started from)  13 commit token  14 slots  15 queues served ',a,b,'
 --      16 patience ms  17 park 0|1  18 end status ('' = goes on)  19 end payload  20 number of commands  21 number of cancels,
 --      then the commands (<= 200), then the numbers canceled (`=seq:n`: a wait that event n has answered);
---      end status `continued` (payload: the new arguments): then a nonce and the numbers of facts that were fed and not taken
+--      end status `continued` (payload: the new arguments): then a nonce, the record's new version ('' = none), and the
+--      numbers of facts that were fed and not taken
 -- Returns IDLE event id granted… | MORE event id granted… | APPENDED event id before consumed status (turn not taken) | refusals as complete
 -- Cost: 12 commands for one step after another.
 --@ actor

@@ -3,10 +3,10 @@
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 address  3 nonce  4 name  5 arguments  6 message id ('' = none)  7 start at ms (0 = at once)
 --      8 deadline ms (0 = none)  9 retention ms ('' = for ever)  10 timeout ms (0 = none), then pairs of further record
---      fields (parent, version, python, on_complete, tags …). If the actor exists, who is named as `parent` becomes a waiter,
+--      fields (parent, version, on_complete, tags …; tags: one `key|value` a line). If the actor exists, who is named as `parent` becomes a waiter,
 --      or gets the result again if it has ended.
 -- Returns CREATED generation (also when this very call is repeated) | EXISTS generation | GONE | LATE
--- Cost: 10 commands.
+-- Cost: 10 commands, one a tag.
 --@ actor
 --@ open
 --@ outbox
@@ -70,5 +70,10 @@ end
 redis.call('HSET', a.record, unpack(fields))
 redis.call('SADD', K .. ':names', name)
 redis.call('ZADD', index_key(a, status), a.created, address)
+for i = 11, #ARGV, 2 do
+  if ARGV[i] == 'tags' then
+    for tag in string.gmatch(ARGV[i + 1], '[^\n]+') do redis.call('ZADD', K .. ':index:tag:' .. tag, a.created, address) end
+  end
+end
 if scheduled then schedule('delayed', at, member('start', id, '0', '0', '', address)) end
 return { 'CREATED', id }

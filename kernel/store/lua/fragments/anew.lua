@@ -2,7 +2,8 @@
 -- and so do the dedupe fields and the replies to updates of the generation that ends: who asked may not have heard yet.
 -- Numbers go on, so no event id is issued twice; parent, waiters, values and other fields of the record stay.
 -- Everything is inside one function: what a script defines costs each call of it, and this is rarely called.
--- list[at] is the nonce of the new started event, list[at + 1] … the numbers of facts that were fed and not taken.
+-- list[at] is the nonce of the new started event, list[at + 1] the version of the code that it is for ('' = none),
+-- list[at + 2] … the numbers of facts that were fed and not taken.
 local function begin_anew(a, now, arguments, list, at)
   -- Messages that start detached children must not look into a journal that is about to go: they take their command along.
   local function carry_children(a)
@@ -49,12 +50,19 @@ local function begin_anew(a, now, arguments, list, at)
     end
   end
 
-  -- Facts to carry: those listed (fed, taken by no wait; list[first] …), then those not consumed.
+  -- Facts to carry: those listed (fed, taken by no wait; list[first] …), then those not consumed: after a restart the ones
+  -- that were kept are in the journal alone, the others in the mailbox too.
   local function untaken(a, list, first)
     local facts = {}
-    for i = first, #list do facts[#facts + 1] = redis.call('HGET', a.journal, 'e' .. list[i]) or nil end
+    local function carry(n)
+      local fact = redis.call('HGET', a.journal, 'e' .. n)
+      local kind = fact and string.match(fact, '^[^|]*|([^|]*)|')
+      if kind and kind ~= 'started' and kind ~= 'restarted' then facts[#facts + 1] = fact end
+    end
+    for i = first, #list do carry(list[i]) end
+    for n = number_of(a.consumed) + 1, number_of(a.generation) - 1 do carry(digits(n)) end
     for _, entry in ipairs(redis.call('XRANGE', a.events, '(' .. a.consumed, '+')) do
-      if entry[2][1] == 'e' then facts[#facts + 1] = redis.call('HGET', a.journal, 'e' .. number_of(entry[1])) or nil end
+      if entry[2][1] == 'e' then carry(digits(number_of(entry[1]))) end
     end
     return facts
   end
@@ -69,7 +77,7 @@ local function begin_anew(a, now, arguments, list, at)
 
   carry_children(a)
   while take_back(a, SWEEP_MAX) do end
-  local facts, dedupes = untaken(a, list, at + 1), remembered(a)
+  local facts, dedupes = untaken(a, list, at + 2), remembered(a)
   local n = number_of(a.appended) + 1
   local generation = string.format('%d-%s', n, list[at])
   rearm_deadline(a, now, generation)
@@ -86,7 +94,8 @@ local function begin_anew(a, now, arguments, list, at)
   end
   renumber(dedupes, moved)
   if status ~= a.status then set_status(a, status) end
-  redis.call('HDEL', a.record, 'kept', 'children')
+  redis.call('HDEL', a.record, 'kept', 'children', 'python', 'version')
+  if list[at + 1] ~= '' then redis.call('HSET', a.record, 'version', list[at + 1]) end
   redis.call('HSET', a.record, 'generation', generation, 'first', digits(n), 'appended', a.appended, 'consumed', a.consumed,
     'commands', '0', 'emitted', '0')
 end
