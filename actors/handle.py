@@ -9,7 +9,17 @@ from actors.errors import WorkflowCanceled, WorkflowNotFound
 from actors.options import Duration, duration_ms
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, Status
-from actors.views import Snapshot, StepView, command_name, name_running, read_snapshot, read_status, read_steps
+from actors.starting import completion_address
+from actors.views import (
+    Snapshot,
+    StepView,
+    command_name,
+    name_running,
+    read_completion,
+    read_snapshot,
+    read_status,
+    read_steps,
+)
 from kernel import Ended, Gone, NotFound, NotStopped, Running, keys
 
 if TYPE_CHECKING:
@@ -64,10 +74,19 @@ class WorkflowHandle(Generic[R_co]):
         return name_running(status, names)
 
     async def steps(self) -> list[StepView]:
-        """Return its steps in the order asked for, with attempts, errors, times and results."""
+        """Return its steps in the order asked for, with attempts, errors, times and results.
+
+        After its end also what was called by ``on_complete``, once for each time that it ended.
+        """
         record, opened, _ = await self._read("open")
-        journal = await (await self._manager.store()).instances.read(self.address, "journal")
-        return read_steps(record, opened, journal, self._manager)
+        instances = (await self._manager.store()).instances
+        steps = read_steps(record, opened, await instances.read(self.address, "journal"), self._manager)
+        for generation in record.get("completions", b"").decode().split():
+            address = completion_address(self.address, generation)
+            found = [await instances.record(address)]
+            found += [await instances.read(address, part) for part in ("open", "journal")]
+            steps.append(read_completion(len(steps) + 1, record["on_complete"], *found, registry=self._manager))
+        return steps
 
     async def result(self, timeout: Duration | None = None) -> R_co:
         """Wait until it has ended and return its result.

@@ -18,6 +18,7 @@ from actors.listing import Order, Page, StatusName, list_instances
 from actors.options import Duration, duration_ms
 from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
+from actors.starting import record_fields
 from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
 
 if TYPE_CHECKING:
@@ -191,15 +192,14 @@ class WorkflowManager(Registry):
     def _ask(self, store: Store, call: BoundWorkflow[..., Any], workflow_id: str) -> asyncio.Future[object]:
         workflow = call.workflow
         options = workflow.options
-        fields = {"version": workflow.version} if workflow.version != "1" else None
         return store.instances.ask_create(
             f"{KIND}/{workflow_id}",
             name=workflow.name,
             arguments=call.arguments,
             start_at_ms=options.due_ms(store.space.now_ms()),
-            retention_ms=self.retention_ms,
+            retention_ms=self.retention_ms if options.retention_ms is None else options.retention_ms,
             timeout_ms=options.timeout_ms,
-            fields=fields,
+            fields=record_fields(workflow),
         )
 
     @staticmethod

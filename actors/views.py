@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefinition
 from actors.payload import unpack
+from actors.retrier import Completion
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
 from kernel import Command, Outcome, read_command, read_outcome
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, bytes]
 _ENDED: Final = frozenset({b"completed", b"failed", b"canceled"})
-StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled"]
+StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled", "detached"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,15 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One command of a workflow: a step, a timer, a wait or a child."""
+    """One command of a workflow: a step, a timer, a wait or a child; last, what is called on its completion."""
 
     seq: int
     name: str
     kind: str
-    """query, mutation, action; or sleep, event, workflow; ``step`` where this process does not know the code."""
+    """query, mutation, action; or sleep, event, workflow, on_complete; ``step`` where this process does not know the
+    code."""
     state: StepState
+    """``detached``: a child that its parent, ended since, has left to itself."""
     arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     """Positional and keyword arguments; None where they cannot be decoded here."""
     result: Any = None
@@ -112,6 +115,16 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
             tried = attempts.get(seq, ())
             steps.append(_step(seq, read_command(field), opened_as, journal=journal, attempts=tried, registry=registry))
     return steps
+
+
+def read_completion(seq: int, asked: bytes, record: Record, opened: Record, journal: Record, registry: Registry) -> StepView:
+    """Return what is called on completion, from the hashes of its actor (empty: it has not begun). ``asked``: the field."""
+    steps = read_steps(record, opened, journal, registry) if record.get("commands", b"0") != b"0" else []
+    if steps:
+        return replace(steps[0], seq=seq, kind="on_complete")
+    command = Completion.decode(asked).command
+    state: StepState = "canceled" if record.get("status") == b"canceled" else "queued"
+    return StepView(seq, command.label, "on_complete", state)
 
 
 def command_name(field: bytes) -> str:
@@ -200,7 +213,7 @@ def _closed(command: Command, mark: bytes) -> StepState:
     """Return the state of a command without an outcome that is not open; ``mark``: its field ``x<seq>``."""
     if command.kind in ("value", "local") or mark.endswith(b"|answered"):
         return "completed"
-    return "canceled"
+    return "detached" if command.detached and not mark else "canceled"
 
 
 _NOT_EMITTED: Final = b"1|||q:||0"

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from dataclasses import replace
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
+from actors.definitions.steps import Action, Mutation, StepDefinition
+from actors.errors import InvalidOption
 from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
+from actors.retrier import Completion
+from actors.starting import DEFAULT_VERSION as DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Self, Unpack
 
+    from actors.definitions.completion import CompletionHandler
     from actors.workflow.step import Step
 
-_AT_DEFINITION = tuple(WorkflowDefinitionOptions.__annotations__)
-_AT_START = (*WorkflowOptions.__annotations__, "on_complete", "context")
+C = TypeVar("C")
 
-DEFAULT_VERSION = "1"
+_AT_DEFINITION = tuple(WorkflowDefinitionOptions.__annotations__)
+_AT_START = tuple(WorkflowOptions.__annotations__)
 
 
 class Workflow(Definition[P, R_co]):
@@ -54,10 +60,27 @@ class Workflow(Definition[P, R_co]):
         """Run the workflow's code inline, as part of the caller."""
         return cast("Coroutine[Any, Any, R_co]", self.function(step, *args, **kwargs))
 
-    def with_options(self, **options: Unpack[WorkflowOptions]) -> Self:
-        """Return a copy with options on top of those it has. Raises InvalidOption."""
+    @overload
+    def with_options(self, **options: Unpack[WorkflowOptions]) -> Self: ...
+    @overload
+    def with_options(
+        self, *, on_complete: CompletionHandler[R_co, C], context: C, **options: Unpack[WorkflowOptions]
+    ) -> Self: ...
+    def with_options(self, **options: Any) -> Self:
+        """Return a copy with options on top of those it has.
+
+        ``on_complete``: a mutation or action that is called, as a durable actor of its own and with its own retries, as
+        ``f(workflow_id, result, context)`` when an instance has ended, however it did. ``context`` is any value that its
+        third parameter takes.
+
+        Raises:
+            InvalidOption, InvalidArguments: with what to give instead.
+        """
+        said = {name: value for name, value in options.items() if name not in _COMPLETION}
         copy = self._copy()
-        copy.options = resolve_options(self.options, options, kind="workflow", allowed=_AT_START)
+        copy.options = resolve_options(self.options, said, kind="workflow", allowed=_AT_START)
+        if len(said) < len(options):
+            copy.options = replace(copy.options, on_complete=_completion(options))
         return copy
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundWorkflow[P, R_co]:
@@ -75,6 +98,23 @@ class Workflow(Definition[P, R_co]):
             _digest_function(inspect.unwrap(self.function), digest.update, seen=set())
             self._fingerprint.append(digest.hexdigest())
         return self._fingerprint[0]
+
+
+_COMPLETION: Final = frozenset({"on_complete", "context"})
+_HANDLER_VALUES: Final = 3
+
+
+def _completion(options: Mapping[str, Any]) -> bytes:
+    """Return what is to be called at the end, as the record has it."""
+    handler = options.get("on_complete")
+    if "context" not in options or "on_complete" not in options:
+        missing = "context" if "on_complete" in options else "on_complete"
+        raise InvalidOption(f"on_complete and context go together: {missing}=… is missing (context may be None)")
+    if not isinstance(handler, Action | Mutation):
+        raise InvalidOption(f"on_complete={handler!r}: give a mutation or an action, called as f(id, result, context)")
+    step = cast("StepDefinition[..., Any]", handler)
+    context = step.encode_position(_HANDLER_VALUES - 1, options["context"], count=_HANDLER_VALUES)
+    return Completion(step.command_of(context, at=0, now_ms=0), step.options.run_after_ms).encode()
 
 
 class BoundWorkflow(BoundCall[P, R_co], Generic[P, R_co]):

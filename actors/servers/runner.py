@@ -12,7 +12,7 @@ import structlog
 
 from actors.errors import Failure, OutcomeUnknown, StepTimedOut
 from actors.policy import RetryPolicy
-from actors.servers.execution import Execution
+from actors.servers.execution import Execution, NotYet
 from actors.servers.mutator import StepRaised
 from actors.servers.server import Server
 from kernel import (
@@ -170,6 +170,11 @@ class Runner(Server):
         failure: BaseException | None = None
         try:
             payload = await self._execution.run(begun)
+        except NotYet as error:
+            hands.finishing(held)
+            steps = self._host.store.steps
+            await steps.release(held, nonce=draw_nonce(), delay_ms=error.interval_ms, unknown=b"")
+            return
         except StepRaised as error:
             failure = error.__cause__
         except KernelError:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from actors.payload import unpack
+from actors.starting import ChildOptions
 from actors.workflow.errors import JournalMismatch
 from actors.workflow.frames import author_site
 
@@ -23,9 +24,12 @@ _ADVICE = (
 
 
 def differs(recorded: Command, asked: Command, definition: Definition[..., object] | None) -> bool:
-    """Return whether ``asked`` is something else than ``recorded``: by kind, target, label or arguments."""
+    """Return whether ``asked`` is something else than ``recorded``: by kind, target, label, a child's id or arguments."""
     if recorded.kind != asked.kind or recorded.target != asked.target or recorded.label != asked.label:
         return True
+    if recorded.kind == "child" and recorded.options != asked.options:
+        if ChildOptions.decode(recorded.options).id != ChildOptions.decode(asked.options).id:
+            return True
     if recorded.arguments == asked.arguments:
         return False
     options = getattr(definition, "options", None)
@@ -75,6 +79,8 @@ def show(command: Command, definition: Definition[..., object] | None) -> str:
             return f"the marker {command.target!r}"
         case "step" | "child":
             named = "" if command.label == command.target else f" (named {command.label!r})"
+            if command.kind == "child" and (chosen := ChildOptions.decode(command.options).id):
+                named += f" (with the id {chosen!r})"
             return f"{command.kind} {command.target}({_arguments(command, definition)}){named}"
 
 

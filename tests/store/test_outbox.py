@@ -27,6 +27,8 @@ async def test_cleanup_waits_for_the_last_message(bench: Bench) -> None:
     assert not await bench.store.instances.cleanup(A)
     assert not await bench.store.instances.cleanup(A)
     await sent_all(bench)
+    assert [message.what for message in await bench.messages()] == ["cleanup"]  # what was called on its completion
+    await sent_all(bench)
     assert await bench.exists() == {"record"}
     with pytest.raises(Gone):
         await bench.store.instances.cleanup(A)

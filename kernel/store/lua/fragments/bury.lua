@@ -13,7 +13,8 @@ local function bury(a)
 end
 
 -- Goes on deleting a doomed actor: its children first, 200 commands a call (a `sweep` member in delayed goes on with the
--- rest); itself when they are told, nothing is open and every message has left. `doomed` is the next command to look at.
+-- rest); then, once every message has left (also those that start them), what was called on its completion; itself when all
+-- are told and nothing is open. `doomed` is the next command to look at.
 local function leave(a, now)
   local v = redis.call('HMGET', a.record, 'doomed', 'children')
   local next, last = tonumber(v[1]), a.commands
@@ -31,6 +32,12 @@ local function leave(a, now)
     end
   end
   if tonumber(redis.call('HGET', a.record, 'undelivered') or '0') > 0 or redis.call('EXISTS', a.open) == 1 then
+    return false
+  end
+  local completions = redis.call('HGET', a.record, 'completions')
+  if completions then
+    for generation in string.gmatch(completions, '%S+') do post(a, 'cleanup', '', { 'pg', generation }) end
+    redis.call('HDEL', a.record, 'completions')
     return false
   end
   bury(a)
