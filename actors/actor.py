@@ -1,4 +1,7 @@
-"""``Actor``: what a worker takes forward, whatever its kind: events in, commands out. Sans-IO; see ``workflow.instance``."""
+"""``Actor``: what a worker takes forward, whatever its kind. Sans-IO: events in, commands out.
+
+What is said of workflows in ``actors.workflow.instance`` holds of every kind.
+"""
 
 from __future__ import annotations
 

@@ -83,9 +83,10 @@ class WorkflowHandle(Generic[R_co]):
         steps = read_steps(record, opened, await instances.read(self.address, "journal"), self._manager)
         for generation in record.get("completions", b"").decode().split():
             address = completion_address(self.address, generation)
-            found = [await instances.record(address)]
-            found += [await instances.read(address, part) for part in ("open", "journal")]
-            steps.append(read_completion(len(steps) + 1, record["on_complete"], *found, registry=self._manager))
+            actor = await instances.record(address)
+            opened, journal = await instances.read(address, "open"), await instances.read(address, "journal")
+            asked = record["on_complete"]
+            steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
         return steps
 
     async def result(self, timeout: Duration | None = None) -> R_co:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefinition
 from actors.payload import unpack
-from actors.retrier import Completion
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
+from actors.retrier import Completion
 from kernel import Command, Outcome, read_command, read_outcome
 
 if TYPE_CHECKING:
@@ -117,8 +117,13 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
     return steps
 
 
-def read_completion(seq: int, asked: bytes, record: Record, opened: Record, journal: Record, registry: Registry) -> StepView:
-    """Return what is called on completion, from the hashes of its actor (empty: it has not begun). ``asked``: the field."""
+def read_completion(
+    asked: bytes, record: Record, opened: Record, journal: Record, *, seq: int, registry: Registry
+) -> StepView:
+    """Return what is called on completion, from the hashes of its actor (empty: it has not begun).
+
+    ``asked``: the workflow's field ``on_complete``.
+    """
     steps = read_steps(record, opened, journal, registry) if record.get("commands", b"0") != b"0" else []
     if steps:
         return replace(steps[0], seq=seq, kind="on_complete")

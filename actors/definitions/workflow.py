@@ -14,7 +14,6 @@ from actors.definitions.steps import Action, Mutation, StepDefinition
 from actors.errors import InvalidOption
 from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
 from actors.retrier import Completion
-from actors.starting import DEFAULT_VERSION as DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -70,8 +69,8 @@ class Workflow(Definition[P, R_co]):
         """Return a copy with options on top of those it has.
 
         ``on_complete``: a mutation or action that is called, as a durable actor of its own and with its own retries, as
-        ``f(workflow_id, result, context)`` when an instance has ended, however it did. ``context`` is any value that its
-        third parameter takes.
+        ``f(workflow_id, result, context)`` when an instance has ended, however it did. ``context`` is any value that
+        its third parameter takes.
 
         Raises:
             InvalidOption, InvalidArguments: with what to give instead.

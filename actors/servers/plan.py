@@ -8,9 +8,9 @@ from actors.errors import Failure
 from kernel import CHUNK, NOT_EAGER, Eager, End, draw_nonce, write_command
 
 if TYPE_CHECKING:
+    from actors.actor import Actor
     from actors.servers.cache import Replica
     from actors.servers.host import Host
-    from actors.actor import Actor
 
 
 class Plan(NamedTuple):

@@ -170,11 +170,6 @@ class Runner(Server):
         failure: BaseException | None = None
         try:
             payload = await self._execution.run(begun)
-        except NotYet as error:
-            hands.finishing(held)
-            steps = self._host.store.steps
-            await steps.release(held, nonce=draw_nonce(), delay_ms=error.interval_ms, unknown=b"")
-            return
         except StepRaised as error:
             failure = error.__cause__
         except KernelError:
@@ -192,8 +187,12 @@ class Runner(Server):
             await self._host.turner.finish(begun, "ok", payload)
 
     async def _fail(self, begun: Begun, error: BaseException) -> None:
-        """Set the next attempt, or record the final failure."""
+        """Set the next attempt, or record the final failure; a polled query is asked again."""
         held = begun.held
+        if isinstance(error, NotYet):
+            steps = self._host.store.steps
+            await steps.release(held, nonce=draw_nonce(), delay_ms=error.interval_ms, unknown=b"")
+            return
         policy = RetryPolicy.decode(begun.command.options)
         failure = Failure.from_exception(error, attempts=held.attempt)
         delay_ms = policy.decide(held.attempt, error, random=self._random) if policy is not None else None

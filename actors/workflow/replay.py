@@ -24,12 +24,11 @@ _ADVICE = (
 
 
 def differs(recorded: Command, asked: Command, definition: Definition[..., object] | None) -> bool:
-    """Return whether ``asked`` is something else than ``recorded``: by kind, target, label, a child's id or arguments."""
+    """Tell whether ``asked`` is something else than ``recorded``: by kind, target, label, a child's id, arguments."""
     if recorded.kind != asked.kind or recorded.target != asked.target or recorded.label != asked.label:
         return True
-    if recorded.kind == "child" and recorded.options != asked.options:
-        if ChildOptions.decode(recorded.options).id != ChildOptions.decode(asked.options).id:
-            return True
+    if recorded.options != asked.options and recorded.kind == "child" and _child_id(recorded) != _child_id(asked):
+        return True
     if recorded.arguments == asked.arguments:
         return False
     options = getattr(definition, "options", None)
@@ -79,9 +78,13 @@ def show(command: Command, definition: Definition[..., object] | None) -> str:
             return f"the marker {command.target!r}"
         case "step" | "child":
             named = "" if command.label == command.target else f" (named {command.label!r})"
-            if command.kind == "child" and (chosen := ChildOptions.decode(command.options).id):
+            if command.kind == "child" and (chosen := _child_id(command)):
                 named += f" (with the id {chosen!r})"
             return f"{command.kind} {command.target}({_arguments(command, definition)}){named}"
+
+
+def _child_id(command: Command) -> str:
+    return ChildOptions.decode(command.options).id
 
 
 def _arguments(command: Command, definition: Definition[..., object] | None) -> str:

@@ -50,9 +50,8 @@ class Saga:
             Misuse: the block is over.
         """
         if getattr(step, "kind", None) not in _KINDS:
-            raise CallNotAllowed(
-                f"saga.undo({getattr(step, 'name', step)!s}, …) at {author_site()}: give an action, mutation or workflow"
-            )
+            name = getattr(step, "name", repr(step))
+            raise CallNotAllowed(f"saga.undo({name}, …) at {author_site()}: give an action, mutation or workflow")
         if self._over:
             raise Misuse(f"saga.undo({step.name}, …) at {author_site()}: the saga's block is over, register inside it")
         step.encode_arguments(args, kwargs)
@@ -86,7 +85,7 @@ class Saga:
             except Exception as failure:  # noqa: BLE001 - one undo that fails must not keep the others from running
                 self.failures.append(failure)
                 error.add_note(f"the undo {undo.definition.name!r} failed: {failure}")
-                self._step.log.error("an undo failed", undo=undo.definition.name, error=str(failure))
+                self._step.log.warning("an undo failed", undo=undo.definition.name, error=str(failure))
 
     def _run(self, undo: _Undo) -> StepFuture[Any]:
         step, definition = self._step, cast("Any", undo.definition)

@@ -102,7 +102,7 @@ async def test_a_detached_child_lives_on_when_its_parent(how: str, manager: Work
 
     @manager.workflow(name="parent")
     async def parent(step: Step) -> None:
-        step.run_workflow(child.with_options(id="kid", detached=True), "x" * 1000)
+        _ = step.run_workflow(child.with_options(id="kid", detached=True), "x" * 1000)
         if how != "returns at once":
             await step.sleep(3600 if how == "is canceled" else 0.01)
 
@@ -117,7 +117,7 @@ async def test_a_detached_child_lives_on_when_its_parent(how: str, manager: Work
             await handle.cancel()
         else:
             await handle.result()
-        assert [view.state for view in await handle.steps()][0] == "detached"
+        assert "detached" in {view.state for view in await handle.steps()}
         if how == "is cleaned up":
             await handle.cleanup()
 
@@ -281,7 +281,7 @@ async def test_results_that_arrive_after_the_parent_s_end_or_restart_change_noth
 
     @manager.workflow(name="parent")
     async def parent(step: Step) -> float:
-        step.run_workflow(child.with_options(detached=True, id="slow"), 60)
+        _ = step.run_workflow(child.with_options(detached=True, id="slow"), 60)
         quick = await step.run_workflow(child.with_options(id="quick"), 1)
         await step.sleep(5)
         return quick
@@ -341,6 +341,7 @@ async def test_children_nest_deeply(managers: Managers) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_crashes_at_any_moment_lose_no_child_and_run_none_twice(seed: int) -> None:
     manager = WorkflowManager("memory://nowhere")
+
     @manager.query(name="ready", retry=True)
     async def ready(tx: Transaction) -> bool:
         return True
@@ -362,7 +363,7 @@ def test_crashes_at_any_moment_lose_no_child_and_run_none_twice(seed: int) -> No
 
     @manager.workflow(name="root")
     async def root(step: Step) -> int:
-        step.run_workflow(leaf.with_options(id="free", detached=True), 500)
+        _ = step.run_workflow(leaf.with_options(id="free", detached=True), 500)
         named = step.run_workflow(branch.with_options(id="chosen"), 10)
         again = step.run_workflow(branch.with_options(id="chosen"), 10)
         loser = step.run_workflow(leaf.with_options(id="loser"), 1000)
@@ -379,7 +380,9 @@ def test_crashes_at_any_moment_lose_no_child_and_run_none_twice(seed: int) -> No
         assert found["loser"] in {"canceled", "gone"}
         assert len(found) == 11
         space = (await tester.manager.store()).space
-        leaves = set(found) - {"r", "chosen", "loser"} - {name for name in found if name.count("/") == 1 and "r/" in name}
+        leaves = (
+            set(found) - {"r", "chosen", "loser"} - {name for name in found if name.count("/") == 1 and "r/" in name}
+        )
         for name in leaves:
             assert await space.send(space.keys.tags[0], "GET", f"runs:{name}") == b"1", name
         await handle.cleanup()

@@ -128,9 +128,7 @@ async def test_a_cancellation_without_cleanup_undoes_nothing(manager: WorkflowMa
     assert do.log == ["book yacht"]
 
 
-async def test_an_undo_that_fails_is_told_and_keeps_no_other_from_running(
-    manager: WorkflowManager, do: Steps
-) -> None:
+async def test_an_undo_that_fails_is_told_and_keeps_no_other_from_running(manager: WorkflowManager, do: Steps) -> None:
     @manager.workflow(name="trip")
     async def trip(step: Step) -> list[str]:
         saga = step.saga()

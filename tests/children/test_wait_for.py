@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from actors import CallNotAllowed, InvalidOption, RetryPolicy, Step, StepFailed, Transaction, WorkflowManager
 from actors.testing import WorkflowTester
+from tests.api.watching import Managers
 
 
 async def test_it_asks_at_the_interval_until_the_value_is_truthy_and_returns_it(manager: WorkflowManager) -> None:
@@ -28,7 +30,12 @@ async def test_it_asks_at_the_interval_until_the_value_is_truthy_and_returns_it(
         assert await handle.result() == ["pen", "pen"]
         assert [(at - asked[0]).total_seconds() for at in asked] == [0, 600, 1200, 1800]
         (view,) = await handle.steps()
-        assert (view.name, view.kind, view.state, view.arguments) == ("stock", "query", "completed", (("pen",), {"least": 2}))
+        assert (view.name, view.kind, view.state, view.arguments) == (
+            "stock",
+            "query",
+            "completed",
+            (("pen",), {"least": 2}),
+        )
 
 
 async def test_a_month_of_polling_leaves_a_journal_of_one_step(manager: WorkflowManager) -> None:
@@ -154,9 +161,15 @@ async def test_what_is_no_call_of_a_query_is_refused(manager: WorkflowManager) -
     @manager.workflow(name="flow")
     async def flow(step: Step) -> list[str]:
         said: list[str] = []
-        for wrong, options in ((act.bind(), {}), (look, {}), (look.bind(), {"interval": 0}), (look.bind(), {"interval": "x"})):
+        wait_for: Any = step.wait_for
+        for wrong, options in (
+            (act.bind(), {}),
+            (look, {}),
+            (look.bind(), {"interval": 0}),
+            (look.bind(), {"interval": "x"}),
+        ):
             try:
-                await step.wait_for(wrong, **options)  # type: ignore[arg-type]  # pyright: ignore
+                await wait_for(wrong, **options)
             except (CallNotAllowed, InvalidOption) as error:
                 said.append(type(error).__name__)
         return said
@@ -168,8 +181,8 @@ async def test_what_is_no_call_of_a_query_is_refused(manager: WorkflowManager) -
 
 
 @pytest.mark.server
-async def test_it_polls_a_real_server(managers: object, server_url: str) -> None:
-    manager = managers(server_url, partitions=12)  # type: ignore[operator]  # pyright: ignore
+async def test_it_polls_a_real_server(managers: Managers, server_url: str) -> None:
+    manager = managers(server_url, partitions=12)
 
     @manager.query(name="flag")
     async def flag(tx: Transaction) -> str:
@@ -182,6 +195,5 @@ async def test_it_polls_a_real_server(managers: object, server_url: str) -> None
     async with manager.worker():
         handle = await manager.start(flow)
         space = (await manager.store()).space
-        await asyncio.sleep(0)
         await space.send(space.keys.tags[0], "SET", "flag", "up")
         assert await handle.result() == "up"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from actors import WorkflowManager
 from kernel.store.audit import audit
@@ -20,9 +21,7 @@ async def statuses(manager: WorkflowManager, kind: str = "wf") -> dict[str, str]
     space = (await manager.store()).space
     found: dict[str, str] = {}
     for tag in space.keys.tags:
-        keys = await space.send(tag, "KEYS", f"{tag}:{kind}:*")
-        assert isinstance(keys, list)
-        for key in keys:
+        for key in cast("list[bytes]", await space.send(tag, "KEYS", f"{tag}:{kind}:*")):
             status = await space.send(tag, "HGET", key, "status")
             found[key.decode().removeprefix(f"{tag}:{kind}:")] = status.decode() if isinstance(status, bytes) else ""
     return found
