@@ -129,7 +129,9 @@ class Delivery:
     async def _cleanup(self, message: Message) -> None:
         instances = self._host.store.instances
         if message.seq:
-            await instances.cleanup(_child(message, read_command(message.payload)), message=_start_of(message))
+            # Another courier may be about to cancel it.
+            address = _child(message, read_command(message.payload))
+            await instances.cleanup(address, message=_start_of(message), when_ended=True)
         else:
             # What is called on completion may still be running: it is let end.
             address = completion_address(message.sender, message.receiver_generation)

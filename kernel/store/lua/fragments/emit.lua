@@ -58,7 +58,8 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
     --@ outbox
     redis.call('HSET', a.record, 'children', '1')
     if seq <= a.kept and not has(head.flags, 'd') then
-      -- Asked for again after a restart, which has dismissed the child of before: another token, so another child.
+      -- Asked for again after a restart: another token, so another child; that of before is not needed any more.
+      dismiss(a, 'cleanup', name, command)
       local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
       head.token = string.match(head.token, '^[^.]*') .. '.' .. number_of(a.generation)
       redis.call('HSET', a.journal, 'c' .. name, kind_and_at .. '|' .. head.token .. '|' .. rest)
