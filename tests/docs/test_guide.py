@@ -66,7 +66,23 @@ def test_starting_and_watching_do_what_it_says(guide: ModuleType) -> None:
         ("impatient", "c-1", "thanks, c-1"),
         ("first_wins", "c-1", "answered"),
         ("careful", 7, "sent 7"),
+        ("order", ["c-1", "c-2"], ["paid 0 (True)", "paid 0 (True)"]),
+        ("trip", None, "booked"),
     ],
 )
 def test_its_workflows_end_as_it_says(guide: ModuleType, name: str, argument: object, expected: str) -> None:
-    assert asyncio.run(result(guide, getattr(guide, name), argument)) == expected
+    arguments = () if argument is None else (argument,)
+    assert asyncio.run(result(guide, getattr(guide, name), *arguments)) == expected
+
+
+def test_what_is_called_on_completion_is_called(guide: ModuleType) -> None:
+    async def settled() -> bytes:
+        async with guide.manager, guide.manager.worker():
+            await guide.start_with_completion()
+            store = await guide.manager.store()
+            (tag,) = store.space.keys.tags
+            while not (user := await store.space.send(tag, "HGET", f"{tag}:app:settled", "order-9")):
+                await asyncio.sleep(0.01)
+            return bytes(user)
+
+    assert asyncio.run(asyncio.wait_for(settled(), 20)) == b"3"
