@@ -81,7 +81,7 @@ def test_what_is_called_on_completion_is_called(guide: ModuleType) -> None:
             await guide.start_with_completion()
             store = await guide.manager.store()
             (tag,) = store.space.keys.tags
-            while not (user := await store.space.send(tag, "HGET", f"{tag}:app:settled", "order-9")):
+            while not (user := await store.space.send(tag, "HGET", f"{tag}:app:settled", "order-9")):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             return bytes(user)
 
