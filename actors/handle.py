@@ -19,6 +19,7 @@ from actors.history import HistoryEntry, read_history
 from actors.options import Duration, check_name, duration_ms
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, Status
+from actors.starting import completion_address
 from actors.telling import (
     Told,
     ask_update,
@@ -35,6 +36,7 @@ from actors.views import (
     code_missing,
     command_name,
     name_running,
+    read_completion,
     read_snapshot,
     read_status,
     read_steps,
@@ -114,10 +116,20 @@ class WorkflowHandle(Generic[R_co]):
         return code_missing(record, (about[beat.worker] for beat in living if beat.worker in about))
 
     async def steps(self) -> list[StepView]:
-        """Return its steps in the order asked for, with attempts, errors, times and results."""
+        """Return its steps in the order asked for, with attempts, errors, times and results.
+
+        After its end also what was called by ``on_complete``, once for each time that it ended.
+        """
         record, opened, _ = await self._read("open")
-        journal = await (await self._manager.store()).instances.read(self.address, "journal")
-        return read_steps(record, opened, journal, self._manager)
+        instances = (await self._manager.store()).instances
+        steps = read_steps(record, opened, await instances.read(self.address, "journal"), self._manager)
+        for generation in record.get("completions", b"").decode().split():
+            address = completion_address(self.address, generation)
+            actor = await instances.record(address)
+            opened, journal = await instances.read(address, "open"), await instances.read(address, "journal")
+            asked = record["on_complete"]
+            steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
+        return steps
 
     async def result(self, timeout: Duration | None = None) -> R_co:
         """Wait until it has ended and return its result.

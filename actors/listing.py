@@ -236,13 +236,17 @@ async def _next(
 
 
 async def _describe(store: Store, place: _Place) -> Listed | None:
-    """Return what is known of an instance; None if it was deleted meanwhile."""
+    """Return what is known of an instance; None if it was deleted meanwhile, or is an actor of another kind."""
+    kind, _, actor_id = place.address.partition("/")
+    if kind != "wf":
+        # What is called on completion is indexed by its label, which people may choose as they like.
+        return None
     record = await store.instances.record(place.address)
     status = record.get("status", b"gone").decode()
     if status == "gone":
         return None
     return Listed(
-        id=place.address.partition("/")[2],
+        id=actor_id,
         workflow=record["name"].decode(),
         status=_OF_STORE[status],
         created=cast("datetime", moment(place.created_ms)),

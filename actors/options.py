@@ -31,9 +31,6 @@ NOT_YET: Final = frozenset(
         "priority",
         "unstable_args",
         "inline",
-        "detached",
-        "on_complete",
-        "context",
     }
 )
 """Options that have a name and a meaning, but nothing behind them so far: refused rather than ignored."""
@@ -147,6 +144,8 @@ class WorkflowSettings:
     """Sorted by key."""
     priority: int = 0
     detached: bool = False
+    on_complete: bytes = b""
+    """What is called at the end, encoded; see ``actors.retrier.completion``."""
 
     def due_ms(self, now_ms: int) -> int:
         """Return the time, ms since the epoch, before which it must not start; 0: at once."""

@@ -13,6 +13,8 @@ from actors.packing import packb, unpackb
 if TYPE_CHECKING:
     from random import Random
 
+    from kernel import Command
+
 ErrorNames = tuple["type[BaseException] | str", ...]
 """Exception classes, or their qualified names such as ``builtins.ValueError``."""
 
@@ -103,6 +105,22 @@ class RetryPolicy:
         fields = cast("list[Any]", unpackb(data))
         max_attempts, initial_backoff, base, max_backoff, jitter, retry_on, stop_on, *_ = fields
         return cls(max_attempts, initial_backoff, base, max_backoff, jitter, tuple(retry_on), tuple(stop_on))
+
+
+_FIELDS: Final = 7
+"""Of an encoded policy; what follows is the interval of a query that is polled."""
+
+
+def polling(command: Command, interval_ms: int) -> Command:
+    """Return a query's command that is run again, ``interval_ms`` later, as long as its value is falsy."""
+    options = command.options or RetryPolicy(max_attempts=1).encode()
+    return command._replace(options=packb([*cast("list[Any]", unpackb(options))[:_FIELDS], interval_ms]))
+
+
+def polling_ms(options: bytes) -> int:
+    """Return the interval at which a step with these options is polled, ms; 0: it is not."""
+    fields = cast("list[Any]", unpackb(options)) if options else []
+    return fields[_FIELDS] if len(fields) > _FIELDS else 0
 
 
 def qualified_name(kind: type) -> str:

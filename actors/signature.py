@@ -119,6 +119,16 @@ class FunctionCodec:
                 f"the recorded arguments do not fit {self.function_name}() any more: {error}"
             ) from None
 
+    def encode_position(self, position: int, value: object, *, count: int) -> bytes:
+        """Validate and encode one value of a call by ``count`` values by position. Raises InvalidArguments."""
+        by_position = self._build() if self._by_position is None else self._by_position
+        self._arrange((None,) * count, {})
+        codec = by_position[position] if position < len(by_position) else typing.cast("ValueCodec", self._rest)
+        try:
+            return pack(codec.to_plain(value))
+        except NotEncodable as error:
+            raise InvalidArguments(f"value {position + 1} of a call of {self.function_name}(): {error}") from None
+
     def encode_result(self, value: object) -> bytes:
         """Validate and encode a return value. Raises InvalidReturn, PayloadTooLarge."""
         codec = self._result

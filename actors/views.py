@@ -12,6 +12,7 @@ from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefin
 from actors.options import read_tags
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
+from actors.retrier import Completion
 from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, read_command, read_outcome
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, bytes]
 _ENDED: Final = frozenset({b"completed", b"failed", b"canceled"})
-StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled"]
+StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled", "detached"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,15 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One command of a workflow: a step, a timer, a wait or a child."""
+    """One command of a workflow: a step, a timer, a wait or a child; last, what is called on its completion."""
 
     seq: int
     name: str
     kind: str
-    """query, mutation, action; or sleep, event, workflow, value, update_handler, reply; ``step`` where this process
-    does not know the code."""
+    """query, mutation, action; or sleep, event, workflow, value, update_handler, reply, on_complete; ``step`` where
+    this process does not know the code."""
     state: StepState
+    """``detached``: a child that its parent, ended since, has left to itself."""
     arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     """Positional and keyword arguments; None where they cannot be decoded here."""
     result: Any = None
@@ -138,6 +140,21 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
             tried = attempts.get(seq, ())
             steps.append(_step(seq, read_command(field), opened_as, journal=journal, attempts=tried, registry=registry))
     return steps
+
+
+def read_completion(
+    asked: bytes, record: Record, opened: Record, journal: Record, *, seq: int, registry: Registry
+) -> StepView:
+    """Return what is called on completion, from the hashes of its actor (empty: it has not begun).
+
+    ``asked``: the workflow's field ``on_complete``.
+    """
+    steps = read_steps(record, opened, journal, registry) if record.get("commands", b"0") != b"0" else []
+    if steps:
+        return replace(steps[0], seq=seq, kind="on_complete")
+    command = Completion.decode(asked).command
+    state: StepState = "canceled" if record.get("status") == b"canceled" else "queued"
+    return StepView(seq, command.label, "on_complete", state)
 
 
 def command_name(field: bytes) -> str:
@@ -246,7 +263,7 @@ def _closed(command: Command, mark: bytes) -> StepState:
     """Return the state of a command without an outcome that is not open; ``mark``: its field ``x<seq>``."""
     if command.kind in WITHOUT_OUTCOME or command.kind == "handler" or answered_by(mark) is not None:
         return "completed"
-    return "canceled"
+    return "detached" if command.detached and not mark else "canceled"
 
 
 def answered_by(mark: bytes) -> int | None:

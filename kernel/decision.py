@@ -27,7 +27,7 @@ class Command(NamedTuple):
     arguments: bytes = b""
     """Canonically encoded arguments; compared on replay. A timer's length in ms, as decimal text."""
     options: bytes = b""
-    """Encoded options that only the runner reads (retry policy, names); not compared."""
+    """Encoded options that the kernel never reads (a step's retry policy, a child's id); not compared by it."""
     at: int = 0
     """Number of the event whose feeding asked for it."""
     queue: str = ""
@@ -38,6 +38,8 @@ class Command(NamedTuple):
     """Steps: how long one attempt may take. 0: no limit."""
     at_most_once: bool = False
     """Steps: started once and never again, even if its worker dies (its outcome is then unknown)."""
+    detached: bool = False
+    """Children: started even if their actor ends by the same turn; neither canceled nor deleted with it."""
 
 
 class End(NamedTuple):

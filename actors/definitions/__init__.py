@@ -17,7 +17,8 @@ from actors.definitions.steps import (
     StepDefinition,
     ThreadAction,
 )
-from actors.definitions.workflow import DEFAULT_VERSION, BoundWorkflow, Workflow, decode_beginning
+from actors.definitions.workflow import BoundWorkflow, Workflow
+from actors.starting import DEFAULT_VERSION
 
 __all__ = [
     "DEFAULT_VERSION",
@@ -36,5 +37,4 @@ __all__ = [
     "StepDefinition",
     "ThreadAction",
     "Workflow",
-    "decode_beginning",
 ]

@@ -74,6 +74,10 @@ class Definition(Generic[P, R_co]):
         """Return the validated positional and keyword arguments of a call. Raises InvalidArguments."""
         return self._codec.decode_arguments(data)
 
+    def encode_position(self, position: int, value: object, *, count: int) -> bytes:
+        """Validate and encode one value of a call by ``count`` values by position. Raises InvalidArguments."""
+        return self._codec.encode_position(position, value, count=count)
+
     def encode_result(self, value: object) -> bytes:
         """Validate and encode what the function returned. Raises InvalidReturn, PayloadTooLarge."""
         return self._codec.encode_result(value)

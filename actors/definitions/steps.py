@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
 from actors.calls import active_step
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
@@ -67,11 +67,15 @@ class StepDefinition(Definition[P, R_co]):
 
         Raises InvalidArguments, PayloadTooLarge.
         """
+        return self.command_of(self.encode_arguments(args, kwargs), at=at, now_ms=now_ms)
+
+    def command_of(self, arguments: bytes, *, at: int, now_ms: int) -> Command:
+        """Return the same of arguments that are encoded."""
         return Command(
             "step",
             self.name,
             self._label,
-            self.encode_arguments(args, kwargs),
+            arguments,
             self._encoded_policy,
             at,
             self._queue,
@@ -145,6 +149,15 @@ class Query(StepDefinition[P, R_co]):
 class Mutation(StepDefinition[P, R_co]):
     """A function whose Redis writes, through its transaction, happen exactly once."""
 
+    @property
+    def step_kind(self) -> Literal["mutation"]:
+        """What tells it from queries, where only mutations and actions will do."""
+        return "mutation"
+
+    if TYPE_CHECKING:
+
+        def _called_on_completion(self, *args: P.args, **kwargs: P.kwargs) -> object: ...
+
     def __call__(self, tx: Transaction, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the function itself, outside workflows. Raises CallNotAllowed in workflow code."""
         self._refuse_direct_call()
@@ -161,6 +174,15 @@ class Mutation(StepDefinition[P, R_co]):
 
 class Action(StepDefinition[P, R_co]):
     """A function with any side effect. Decorating makes one of its two subclasses."""
+
+    @property
+    def step_kind(self) -> Literal["action"]:
+        """What tells it from queries, where only mutations and actions will do."""
+        return "action"
+
+    if TYPE_CHECKING:
+
+        def _called_on_completion(self, *args: P.args, **kwargs: P.kwargs) -> object: ...
 
     def with_options(self, **options: Unpack[StepOptions]) -> Self:
         """Return a copy with options on top of those it has. Raises InvalidOption."""

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from dataclasses import replace
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, overload
 
 from actors.calls import ContinueAsNew, active_step
 from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
-from actors.errors import CallNotAllowed
-from actors.options import (
-    WorkflowDefinitionOptions,
-    WorkflowOptions,
-    WorkflowSettings,
-    check_name,
-    resolve_options,
-    write_tags,
-)
-from actors.packing import packb, unpackb
+from actors.definitions.steps import Action, Mutation, StepDefinition
+from actors.errors import CallNotAllowed, InvalidOption
+from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
+from actors.retrier import Completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Self, Unpack
 
+    from actors.definitions.completion import CompletionHandler
     from actors.workflow.step import Step
 
-_AT_DEFINITION = tuple(WorkflowDefinitionOptions.__annotations__)
-_AT_START = (*WorkflowOptions.__annotations__, "on_complete", "context")
+C = TypeVar("C")
 
-DEFAULT_VERSION = "1"
+_AT_DEFINITION = tuple(WorkflowDefinitionOptions.__annotations__)
+_AT_START = tuple(WorkflowOptions.__annotations__)
 
 
 class Workflow(Definition[P, R_co]):
@@ -64,11 +60,28 @@ class Workflow(Definition[P, R_co]):
         """Run the workflow's code inline, as part of the caller."""
         return cast("Coroutine[Any, Any, R_co]", self.function(step, *args, **kwargs))
 
-    def with_options(self, **options: Unpack[WorkflowOptions]) -> Self:
-        """Return a copy with options on top of those it has. Raises InvalidOption."""
+    @overload
+    def with_options(self, **options: Unpack[WorkflowOptions]) -> Self: ...
+    @overload
+    def with_options(
+        self, *, on_complete: CompletionHandler[R_co, C], context: C, **options: Unpack[WorkflowOptions]
+    ) -> Self: ...
+    def with_options(self, **options: Any) -> Self:
+        """Return a copy with options on top of those it has.
+
+        ``on_complete``: a mutation or action that is called, as a durable actor of its own and with its own retries, as
+        ``f(workflow_id, result, context)`` when an instance has ended, however it did. ``context`` is any value that
+        its third parameter takes.
+
+        Raises:
+            InvalidOption, InvalidArguments: with what to give instead.
+        """
+        said = {name: value for name, value in options.items() if name not in _COMPLETION}
         copy = self._copy()
-        copy.options = resolve_options(self.options, options, kind="workflow", allowed=_AT_START)
+        copy.options = resolve_options(self.options, said, kind="workflow", allowed=_AT_START)
         copy.version = copy.options.version or self.version
+        if len(said) < len(options):
+            copy.options = replace(copy.options, on_complete=_completion(options))
         return copy
 
     def continue_as_new(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
@@ -100,20 +113,6 @@ class Workflow(Definition[P, R_co]):
         """Return a call that is not made yet. Raises InvalidArguments."""
         return BoundWorkflow(self, self.encode_arguments(args, kwargs))
 
-    def record_fields(self) -> dict[str, str]:
-        """Return what an instance's record holds of its options from the beginning."""
-        fields: dict[str, str] = {}
-        if self.version != DEFAULT_VERSION:
-            fields["version"] = self.version
-        if self.options.tags:
-            fields["tags"] = write_tags(self.options.tags)
-        return fields
-
-    def encode_beginning(self) -> bytes:
-        """Return, for a child's command, what its beginning needs besides timing and arguments; nothing if nothing."""
-        fields, retention_ms = self.record_fields(), self.options.retention_ms
-        return packb([fields, retention_ms]) if fields or retention_ms is not None else b""
-
     @property
     def fingerprint(self) -> str:
         """Hash of the code: its own, that of helpers in its module, and the names of what it runs.
@@ -127,12 +126,21 @@ class Workflow(Definition[P, R_co]):
         return self._fingerprint[0]
 
 
-def decode_beginning(data: bytes) -> tuple[dict[str, str], int | None]:
-    """Read ``encode_beginning``: further fields of the record, and the retention in ms (None: the parent's)."""
-    if not data:
-        return {}, None
-    fields, retention_ms, *_ = unpackb(data)
-    return fields, retention_ms
+_COMPLETION: Final = frozenset({"on_complete", "context"})
+_HANDLER_VALUES: Final = 3
+
+
+def _completion(options: Mapping[str, Any]) -> bytes:
+    """Return what is to be called at the end, as the record has it."""
+    handler = options.get("on_complete")
+    if "context" not in options or "on_complete" not in options:
+        missing = "context" if "on_complete" in options else "on_complete"
+        raise InvalidOption(f"on_complete and context go together: {missing}=… is missing (context may be None)")
+    if not isinstance(handler, Action | Mutation):
+        raise InvalidOption(f"on_complete={handler!r}: give a mutation or an action, called as f(id, result, context)")
+    step = cast("StepDefinition[..., Any]", handler)
+    context = step.encode_position(_HANDLER_VALUES - 1, options["context"], count=_HANDLER_VALUES)
+    return Completion(step.command_of(context, at=0, now_ms=0), step.options.run_after_ms).encode()
 
 
 class BoundWorkflow(BoundCall[P, R_co], Generic[P, R_co]):

@@ -34,12 +34,13 @@ import structlog
 
 from actors.determinism.audit import DEBUGGERS
 from actors.determinism.author import OWN, STANDARD, author_site, frames_of_workflow
-from actors.workflow import Instance, TurnTooLong
+from actors.workflow import TurnTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from actors.actor import Actor
     from kernel import Event
 
 log = structlog.get_logger(__name__)
@@ -87,13 +88,13 @@ class Watch:
         self._thread = threading.get_ident()
         self._loop = asyncio._get_running_loop()  # noqa: SLF001 - None where there is none, instead of raising
         self._hooks = sys.get_asyncgen_hooks()
-        self.turn: Instance | None = None
+        self.turn: Actor | None = None
         """The instance that is being fed."""
         self.aimed: Aim | None = None
         """Set when an exception has been, or is being, set."""
         self.lock: Final = threading.Lock()
 
-    def feed(self, instance: Instance, event: Event) -> None:
+    def feed(self, instance: Actor, event: Event) -> None:
         """Feed an event.
 
         Raises:
@@ -118,7 +119,7 @@ class Watch:
             # It came at the last moment. There is no other: the turn is over.
             self._after(instance, failure)
 
-    def _after(self, instance: Instance, failure: BaseException | None) -> None:
+    def _after(self, instance: Actor, failure: BaseException | None) -> None:
         """End a turn at which the watchdog may have aimed."""
         aim = self._settle()
         if aim is None:
@@ -135,7 +136,7 @@ class Watch:
             stack=aim.stack,
         ) from None
 
-    def _guarded(self, instance: Instance, call: Callable[[], None]) -> None:
+    def _guarded(self, instance: Actor, call: Callable[[], None]) -> None:
         try:
             try:
                 self.turn = instance
@@ -160,7 +161,7 @@ class Watch:
                 self.aimed = None
         return aim
 
-    def fire(self, turn: tuple[Instance, str], limit_s: float) -> Aim | None:
+    def fire(self, turn: tuple[Actor, str], limit_s: float) -> Aim | None:
         """Break off a turn, if it is still under way; called by the watchdog's thread. Return where it was."""
         aim = self._look(limit_s)
         if aim is None:
@@ -187,7 +188,7 @@ class Watch:
             time.sleep(SAMPLE_S)
         return aim
 
-    def mark(self) -> tuple[Instance, str] | None:
+    def mark(self) -> tuple[Actor, str] | None:
         """Return what tells this turn from others: the instance and the event that it is fed."""
         instance = self.turn
         return None if instance is None else (instance, instance.fed)
@@ -221,7 +222,7 @@ class Watchdog:
             self._thread = None
 
     def _run(self, stopping: threading.Event) -> None:
-        looks: dict[Watch, tuple[tuple[Instance, str], int]] = {}
+        looks: dict[Watch, tuple[tuple[Actor, str], int]] = {}
         pause_s = calm_s = self._limit_s / LOOKS
         while not stopping.wait(pause_s):
             pause_s = calm_s
@@ -236,7 +237,7 @@ class Watchdog:
                     self._break_off(watch, turn, first=count == LOOKS)
                     pause_s = AGAIN_S
 
-    def _break_off(self, watch: Watch, turn: tuple[Instance, str], *, first: bool) -> None:
+    def _break_off(self, watch: Watch, turn: tuple[Actor, str], *, first: bool) -> None:
         aim = watch.fire(turn, self._limit_s)
         if first and aim is not None:
             # Whatever is wrong with the log, this thread goes on.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kernel import ZERO, Event
 
 if TYPE_CHECKING:
-    from actors.workflow import Instance
+    from actors.actor import Actor
 
 
 class Replica:
@@ -29,7 +29,7 @@ class Replica:
         "instance",
     )
 
-    def __init__(self, address: str, generation: str, instance: Instance, epoch: int) -> None:
+    def __init__(self, address: str, generation: str, instance: Actor, epoch: int) -> None:
         self.address = address
         self.generation = generation
         self.instance = instance

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors.definitions import decode_beginning
 from actors.errors import Failure
+from actors.retrier import Completion
+from actors.starting import ChildOptions, child_address, completion_address
 from kernel import Gone, Held, Late, Message, Refused, draw_nonce, read_command
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
+    from kernel import Command
 
 log = structlog.get_logger(__name__)
 
 DEADLINE_MS: Final = 10_000
 """A receiver refuses what arrives later, so that no delivery outlives a tombstone."""
-ID_BYTES_MAX: Final = 200
+_ENDED: Final = frozenset({b"completed", b"failed", b"canceled"})
 
 
 class Delivery:
@@ -33,13 +34,15 @@ class Delivery:
         try:
             match message.what:
                 case "create":
-                    await self._create(message)
+                    return await self._create(message)
                 case "outcome":
                     await self._outcome(message)
                 case "cancel":
                     await self._cancel(message)
                 case "cleanup":
-                    await self._host.store.instances.cleanup(self._child(message), message=_start_of(message))
+                    await self._cleanup(message)
+                case "on_complete":
+                    await self._call_on_complete(message)
                 case _:
                     log.error("a message of a newer version is left to newer workers", what=message.what)
                     return False
@@ -49,32 +52,55 @@ class Delivery:
             return True
         return True
 
-    async def _create(self, message: Message) -> None:
+    # ------------------------------------------------------------------------------------------------- children
+
+    async def _create(self, message: Message) -> bool:
         """Start a child as its parent's journal says; nothing, if the parent has moved on."""
         store = self._host.store
         field = message.payload or await store.instances.field(message.sender, "journal", f"c{message.seq}")
         if not field or field.split(b"|", 3)[2] != message.token.encode():
-            return
+            return True
         command = read_command(field)
-        parent = _start_of(message)
-        fields, retention_ms = decode_beginning(command.options)
+        options = ChildOptions.decode(command.options)
+        address = _child(message, command)
+        if options.id and await self._is_leaving(address, message):
+            return False
+        retention_ms = options.retention_ms
         if retention_ms is None:
             retention = await store.instances.field(message.sender, "", "retention")
             retention_ms = int(retention) if retention else None
         try:
             await store.instances.create(
-                self._child(message),
+                address,
                 name=command.target,
                 arguments=command.arguments,
-                message=parent,
+                message=_start_of(message),
                 start_at_ms=command.due_ms,
                 deadline_ms=self._host.now_ms() + DEADLINE_MS,
                 timeout_ms=command.timeout_ms,
                 retention_ms=retention_ms,
-                fields={**fields, "parent": parent},
+                fields={"parent": _waiter_of(message), **options.fields},
             )
         except Gone:
             await self._outcome_unknown(message)
+        return True
+
+    async def _is_leaving(self, address: str, message: Message) -> bool:
+        """Tell whether an actor of that id is about to be deleted, so that its place must be waited for.
+
+        A parent that was restarted asks for its child again under the same id; that the one of before goes first is
+        said by an earlier message, which another courier may have in hand.
+        """
+        record = await self._host.store.instances.record(address)
+        if record.get("status") not in _ENDED:
+            return False
+        if "doomed" in record:
+            return True
+        sender, _, start = record.get("message", b"").decode().partition("|")
+        if sender != message.sender or f"{sender}|{start}" == _start_of(message):
+            return False
+        seq, _, token = start.partition("|")
+        return await self._host.store.outbox.has_earlier(message, what="cleanup", seq=seq, token=token)
 
     async def _outcome_unknown(self, message: Message) -> None:
         """The child was begun by this very message and has been deleted since: nobody can say how it ended."""
@@ -97,24 +123,48 @@ class Delivery:
         )
 
     async def _cancel(self, message: Message) -> None:
-        await self._host.store.instances.cancel(self._child(message), payload=b"", tombstone_for=_start_of(message))
+        address = _child(message, read_command(message.payload))
+        await self._host.store.instances.cancel(address, payload=b"", tombstone_for=_start_of(message))
 
-    @staticmethod
-    def _child(message: Message) -> str:
-        return child_address(message.sender, generation=message.generation, seq=message.seq, token=message.token)
+    async def _cleanup(self, message: Message) -> None:
+        instances = self._host.store.instances
+        if message.seq:
+            # Another courier may be about to cancel it.
+            address = _child(message, read_command(message.payload))
+            await instances.cleanup(address, message=_start_of(message), when_ended=True)
+        else:
+            # What is called on completion may still be running: it is let end.
+            address = completion_address(message.sender, message.receiver_generation)
+            await instances.cleanup(address, when_ended=True)
+
+    # --------------------------------------------------------------------------------------------- on completion
+
+    async def _call_on_complete(self, message: Message) -> None:
+        """Start the actor that calls what was asked for at the sender's end."""
+        instances = self._host.store.instances
+        asked = await instances.field(message.sender, "", "on_complete")
+        if asked is None:
+            return
+        completion = Completion.decode(asked)
+        await instances.create(
+            completion_address(message.sender, message.receiver_generation),
+            name=completion.command.label,
+            arguments=completion.call(message.sender.partition("/")[2], message.status, message.payload),
+            message=f"{message.sender}|{message.receiver_generation}|on_complete",
+            start_at_ms=completion.due_ms(self._host.now_ms()),
+            deadline_ms=self._host.now_ms() + DEADLINE_MS,
+        )
 
 
 def _start_of(message: Message) -> str:
     """Return the id of the message that started, or is to start, the child."""
+    return f"{message.sender}|{message.seq}|{message.token}"
+
+
+def _waiter_of(message: Message) -> str:
+    """Return who is to get the child's result."""
     return f"{message.sender}|{message.generation}|{message.seq}|{message.token}"
 
 
-def child_address(parent: str, *, generation: str, seq: str, token: str) -> str:
-    """Return the address of the child that a command asked for: in its parent's partition, and never issued twice."""
-    digest = hashlib.blake2b(f"{generation}|{token}".encode(), digest_size=6).hexdigest()
-    address = f"{parent}/{seq}.{digest}"
-    if len(address.encode()) > ID_BYTES_MAX:
-        kind, _, actor_id = parent.partition("/")
-        whole = hashlib.blake2b(f"{parent}|{generation}|{token}".encode(), digest_size=12).hexdigest()
-        address = f"{kind}/{actor_id.partition('/')[0]}/{seq}.{whole}"
-    return address
+def _child(message: Message, command: Command) -> str:
+    return child_address(message.sender, seq=message.seq, token=message.token, options=command.options)

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 from actors.current import CurrentStep, set_current_step
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import StepTimedOut
+from actors.policy import polling_ms
 from actors.servers.mutator import Mutator, telling_apart
 from actors.transaction import Transaction
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
     from kernel import Begun, Held
+
+
+class NotYet(Exception):
+    """A polled query found nothing: it is to run again."""
+
+    def __init__(self, interval_ms: int) -> None:
+        """``interval_ms``: how much later."""
+        super().__init__(f"again in {interval_ms} ms")
+        self.interval_ms = interval_ms
 
 
 class Execution:
@@ -39,6 +49,7 @@ class Execution:
         Raises:
             UnknownDefinition: this worker does not have its code.
             StepTimedOut: it took longer than it may.
+            NotYet: a polled query found nothing.
             StepRaised: its own code raised what the engine raises too; the cause is the step's failure.
             Exception: whatever its code raises.
         """
@@ -114,7 +125,10 @@ class Execution:
                 value = await definition.function(transaction, *args, **kwargs)
         finally:
             transaction.close()
-        return definition.encode_result(value)
+        payload = definition.encode_result(value)
+        if not value and (interval_ms := polling_ms(begun.command.options)):
+            raise NotYet(interval_ms)
+        return payload
 
     def cancel(self, held: Held) -> None:
         """Tell a running attempt that it is no longer wanted; its task is cancelled by the caller."""

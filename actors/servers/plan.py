@@ -8,9 +8,9 @@ from actors.errors import Failure
 from kernel import AT_THE_END_TOO, CHUNK, NOT_EAGER, Eager, End, draw_nonce, write_command
 
 if TYPE_CHECKING:
+    from actors.actor import Actor
     from actors.servers.cache import Replica
     from actors.servers.host import Host
-    from actors.workflow import Instance
 
 
 class Plan(NamedTuple):
@@ -49,7 +49,8 @@ def make_plan(replica: Replica, host: Host) -> Plan:
     commands: list[bytes] = []
     wanted = 0
     for seq, command in enumerate(new, committed + 1):
-        void = (ending and command.kind not in AT_THE_END_TOO) or (unwanted is not None and seq in unwanted)
+        started = not ending or command.kind in AT_THE_END_TOO or command.detached
+        void = not started or (unwanted is not None and seq in unwanted)
         commands.append(write_command(command, token=token, void=void))
         if command.kind == "step" and command.queue in host.queue_names:
             wanted += 1
@@ -68,7 +69,7 @@ def make_plan(replica: Replica, host: Host) -> Plan:
     )
 
 
-def _only_waits(instance: Instance) -> bool:
+def _only_waits(instance: Actor) -> bool:
     """Tell whether nothing of an instance runs or is about to: it waits for time or an event alone."""
     commands = instance.commands
     for seq in instance.open:

@@ -12,7 +12,7 @@ import structlog
 
 from actors.errors import Failure, OutcomeUnknown, StepTimedOut
 from actors.policy import RetryPolicy
-from actors.servers.execution import Execution
+from actors.servers.execution import Execution, NotYet
 from actors.servers.mutator import StepRaised
 from actors.servers.server import Server
 from kernel import (
@@ -187,8 +187,12 @@ class Runner(Server):
             await self._host.turner.finish(begun, "ok", payload)
 
     async def _fail(self, begun: Begun, error: BaseException) -> None:
-        """Set the next attempt, or record the final failure."""
+        """Set the next attempt, or record the final failure; a polled query is asked again."""
         held = begun.held
+        if isinstance(error, NotYet):
+            steps = self._host.store.steps
+            await steps.release(held, nonce=draw_nonce(), delay_ms=error.interval_ms, unknown=b"")
+            return
         policy = RetryPolicy.decode(begun.command.options)
         failure = Failure.from_exception(error, attempts=held.attempt)
         delay_ms = policy.decide(held.attempt, error, random=self._random) if policy is not None else None

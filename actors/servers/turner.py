@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from actors.errors import NondeterminismError, UnknownDefinition
+from actors.retrier import KIND as RETRIER
+from actors.retrier import Retrier
 from actors.servers.aside import PYTHON, Aside
 from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
@@ -39,8 +41,9 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from actors.actor import Actor
     from actors.servers.host import Host
 
 log = structlog.get_logger(__name__)
@@ -327,7 +330,7 @@ class Turner:
 
     async def _replay(self, fetched: Fetched, address: str) -> Replica:
         record = fetched.record
-        workflow = self._aside.workflow(record)
+        make = self._maker(record, address)
         events: Sequence[Event]
         recorded: Sequence[Command] = ()
         epoch = self._host.epoch(address)
@@ -337,7 +340,7 @@ class Turner:
         else:
             history = await self._host.store.turns.history(address, record)
             events, recorded = history.events, history.commands
-        instance = Instance(workflow=workflow, workflow_id=address[address.index("/") + 1 :], recorded=recorded)
+        instance = make(recorded)
         consumed = event_number(record.consumed)
         replica = Replica(address, record.generation, instance, epoch)
         try:
@@ -358,6 +361,14 @@ class Turner:
         self._host.cache.put(replica)
         replica.busy = False
         return replica
+
+    def _maker(self, record: Record, address: str) -> Callable[[Sequence[Command]], Actor]:
+        """Return what makes an actor of that kind, given what its journal holds. Raises UnknownDefinition."""
+        kind, _, actor_id = address.partition("/")
+        if kind == RETRIER:
+            return lambda recorded: Retrier(recorded=recorded)
+        workflow = self._aside.workflow(record)
+        return lambda recorded: Instance(workflow=workflow, workflow_id=actor_id, recorded=recorded)
 
     @staticmethod
     def _replayed(replica: Replica) -> None:

@@ -171,8 +171,8 @@ class Commands:
         self.answered_by.append(event.number)
 
     def close(self) -> None:
-        """The workflow has ended: withdraw what is open, record nothing more."""
-        self.canceled.extend(self.pending)
+        """The workflow has ended: withdraw what is open but detached children, record nothing more."""
+        self.canceled.extend(seq for seq in self.pending if not self.asked[seq - 1].detached)
         self.pending.clear()
         self.dead = True
 

@@ -22,8 +22,8 @@ from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.calls import ContinueAsNew
-from actors.definitions.workflow import DEFAULT_VERSION
 from actors.errors import Failure
+from actors.starting import DEFAULT_VERSION
 from actors.workflow.commands import Commands
 from actors.workflow.disposal import Disposed, dispose_loop
 from actors.workflow.errors import Deadlocked, TurnTooLong

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from actors.payload import unpack
+from actors.starting import ChildOptions
 from actors.workflow.errors import JournalMismatch
 from actors.workflow.frames import author_site
 
@@ -23,8 +24,10 @@ _ADVICE = (
 
 
 def differs(recorded: Command, asked: Command, definition: Definition[..., object] | None) -> bool:
-    """Return whether ``asked`` is something else than ``recorded``: by kind, target, label or arguments."""
+    """Tell whether ``asked`` is something else than ``recorded``: by kind, target, label, a child's id, arguments."""
     if recorded.kind != asked.kind or recorded.target != asked.target or recorded.label != asked.label:
+        return True
+    if recorded.options != asked.options and recorded.kind == "child" and _child_id(recorded) != _child_id(asked):
         return True
     if recorded.arguments == asked.arguments:
         return False
@@ -84,7 +87,13 @@ def show(command: Command, definition: Definition[..., object] | None) -> str:  
             return f"the marker {command.target!r}"
         case "step" | "child":
             named = "" if command.label == command.target else f" (named {command.label!r})"
+            if command.kind == "child" and (chosen := _child_id(command)):
+                named += f" (with the id {chosen!r})"
             return f"{command.kind} {command.target}({_arguments(command, definition)}){named}"
+
+
+def _child_id(command: Command) -> str:
+    return ChildOptions.decode(command.options).id
 
 
 def _arguments(command: Command, definition: Definition[..., object] | None) -> str:

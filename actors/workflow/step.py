@@ -19,10 +19,13 @@ from actors.options import (
     time_ms,
 )
 from actors.payload import NotEncodable, ValueCodec, pack
+from actors.policy import polling
+from actors.starting import ChildOptions
 from actors.workflow.frames import author_site
 from actors.workflow.log import make_log
 from actors.workflow.loop import timer_command
-from actors.workflow.tasks import EventFuture, StepFuture
+from actors.workflow.saga import Saga
+from actors.workflow.tasks import EventFuture, StepFuture, TimedFuture
 from actors.workflow.updates import updates_of
 from kernel import Command
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from actors.definitions import Action, Definition, Mutation, Query, StepDefinition, Workflow
+    from actors.definitions import Action, BoundQuery, Definition, Mutation, Query, StepDefinition, Workflow
     from actors.options import Duration, StepOptions
     from actors.workflow.commands import Commands
     from actors.workflow.loop import WorkflowLoop
@@ -71,6 +74,11 @@ class Surroundings:
     def now_ms(self) -> int:
         """Recorded time of the latest event, ms since the epoch."""
         return self._commands.now_ms
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing is recorded any more: the instance has ended, or leaves the worker's memory."""
+        return self._commands.dead
 
     @property
     def silent(self) -> bool:
@@ -126,19 +134,26 @@ class Step:
         return self._run("action", action, args, kwargs)
 
     def run_workflow(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
-        """Start a child workflow; the future brings its result or raises WorkflowFailed.
+        """Start a child workflow; the future brings its result.
 
-        Raises InvalidArguments here, before anything is asked for.
+        It raises WorkflowFailed if the child failed, StepCanceled if somebody canceled it, OutcomeUnknown if it was
+        deleted before its result came. Raises InvalidArguments here, before anything is asked for.
         """
         if getattr(workflow, "kind", None) != "workflow":
             _refuse_kind("workflow", workflow)
-        if workflow.options.id:
-            raise InvalidOption("the option 'id' of a child workflow has no effect in this version yet: leave it out")
         commands = self._commands
-        name, arguments, options = workflow.name, workflow.encode_arguments(args, kwargs), workflow.options
-        due_ms = options.due_ms(commands.now_ms)
-        more = workflow.encode_beginning()
-        command = Command("child", name, name, arguments, more, commands.at, "", due_ms, options.timeout_ms)
+        name, options = workflow.name, workflow.options
+        command = Command(
+            "child",
+            name,
+            name,
+            workflow.encode_arguments(args, kwargs),
+            ChildOptions.of(workflow).encode(),
+            commands.at,
+            due_ms=options.due_ms(commands.now_ms),
+            timeout_ms=options.timeout_ms,
+            detached=options.detached,
+        )
         return self._ask(command, workflow)
 
     def _run(
@@ -226,13 +241,55 @@ class Step:
         future.number = self._loop.next_number()
         future._commands = commands  # noqa: SLF001
         future.name, future.codec = name, codec
-        future.timer = None
+        future.timer, future.awaited = None, f"no event {name!r} came"
         future.seq = commands.ask(Command("wait", name, name, at=commands.at), future)
         if future.seq:
             commands.wait(name, future.seq)
         if length_ms is not None and not future.done():
             future.timer = self._loop.timer(length_ms, future.expire, (length_ms,))
         return future
+
+    def wait_for(
+        self, call: BoundQuery[..., R], *, interval: Duration = 1.0, timeout: Duration | None = None
+    ) -> StepFuture[R]:
+        """Run a query (``query.bind(…)``) every ``interval`` until its value is truthy; the future brings that value.
+
+        It is one step, however often it runs: the journal does not grow. ``interval`` and ``timeout`` are timedeltas or
+        seconds. After ``timeout`` the future raises TimeoutError. A query that raises is retried by its policy, or
+        fails the step.
+        """
+        query = getattr(call, "definition", None)
+        if getattr(query, "kind", None) != "query":
+            raise CallNotAllowed(f"step.wait_for({call!r}) at {author_site()}: give a query's call, as query.bind(…)")
+        commands = self._commands
+        interval_ms = duration_ms("interval", interval)
+        if not interval_ms:
+            raise InvalidOption(f"interval={interval!r}: give more than 0 seconds")
+        length_ms = None if timeout is None else duration_ms("timeout", timeout)
+        definition = cast("Query[..., R]", query)
+        if self._options:
+            definition = definition.with_defaults(self._options)
+        command = definition.command_of(call.arguments, at=commands.at, now_ms=commands.now_ms)
+        future: TimedFuture[R] = TimedFuture(loop=self._loop)
+        future.number = self._loop.next_number()
+        future._commands = commands  # noqa: SLF001
+        future.definition = definition
+        future.timer, future.awaited = None, f"{command.label!r} found nothing"
+        future.seq = commands.ask(polling(command, interval_ms), future, definition)
+        if length_ms is not None:
+            future.timer = self._loop.timer(length_ms, future.expire, (length_ms,))
+        return future
+
+    def saga(self) -> Saga:
+        """Return a saga: what is registered in its block undoes the block's steps, should it be left by an error.
+
+        ``async with step.saga() as saga: saga.undo(cancel_booking, trip); await step.run_action(book, trip)``. On an
+        exception, or a cancellation that lets code run (``cancel(cleanup=True)``), the undos registered so far run one
+        after another, the last one first, each a durable step; then the exception goes on. An undo that fails does not
+        keep the others from running; it is noted in the exception, logged, and kept in ``saga.failures``. Registered
+        before its step, an undo also covers an unknown outcome.
+        """
+        return Saga(self)
 
     def set_value(self, key: str, value: object) -> None:
         """Publish ``value`` under ``key``, for ``handle.value(key)`` and watchers."""

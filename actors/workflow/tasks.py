@@ -124,7 +124,7 @@ class StepFuture(_Base[T], Generic[T]):
         elif status == "failed":
             self.set_exception(Failure.decode(event.payload).to_exception())
         elif status == "canceled":
-            self.set_exception(_canceled(event))
+            self.set_exception(_canceled(event, self.definition))
         else:
             self.fired()
 
@@ -139,29 +139,49 @@ class StepFuture(_Base[T], Generic[T]):
             self.set_result(None)  # type: ignore[arg-type]  # only sleep() makes one: a StepFuture[None]
 
 
-class EventFuture(StepFuture[T]):
-    """What ``await_event`` returns: done when an event of its name is taken, or its timeout is over."""
+class TimedFuture(StepFuture[T]):
+    """A future that may have a timeout of its own: it then raises TimeoutError, and what it waits for is withdrawn."""
 
-    __slots__ = ("codec", "name", "timer")
+    __slots__ = ("awaited", "timer")
 
-    name: str
-    """Of the event."""
-    codec: ValueCodec
-    """Decodes the event's value."""
+    awaited: str
+    """What has not happened when it times out, for the message."""
     timer: TimerHandle | None
     """Fires when the wait is over; None if it has no limit."""
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - as in asyncio
-        """Stop waiting; an event of that name is then left to the next wait."""
+        """Stop waiting."""
         if not StepFuture.cancel(self, msg):
             return False
         self._stop_timer()
         return True
 
     def answer(self, event: Event) -> None:
-        """Take the event, or the outcome if the wait was canceled from outside."""
+        """Take the outcome or the event."""
         self._stop_timer()
         StepFuture.answer(self, event)
+
+    def expire(self, length_ms: int) -> None:
+        """Take that the timeout is over."""
+        if self.done():
+            return
+        self._commands.cancel(self.seq)
+        self.set_exception(TimeoutError(f"{self.awaited} within {length_ms / 1000:g} s"))
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class EventFuture(TimedFuture[T]):
+    """What ``await_event`` returns: done when an event of its name is taken, or its timeout is over."""
+
+    __slots__ = ("codec", "name")
+
+    name: str
+    """Of the event."""
+    codec: ValueCodec
+    """Decodes the event's value."""
 
     def decode(self, payload: bytes) -> T:
         """Return the event's value."""
@@ -170,19 +190,9 @@ class EventFuture(StepFuture[T]):
         except NotEncodable as error:
             raise InvalidArguments(f"the event {self.name!r} came with a value that does not fit: {error}") from None
 
-    def expire(self, length_ms: int) -> None:
-        """Take that the timeout is over."""
-        if self.done():
-            return
-        self._commands.cancel(self.seq)
-        self.set_exception(TimeoutError(f"no event {self.name!r} came within {length_ms / 1000:g} s"))
 
-    def _stop_timer(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-
-
-def _canceled(event: Event) -> BaseException:
+def _canceled(event: Event, definition: Definition[..., Any] | None) -> BaseException:
     if event.payload:
         return Failure.decode(event.payload).to_exception()
-    return StepCanceled(f"step {event.seq} was canceled before it ended")
+    what = f"the {definition.kind} {definition.name!r}" if definition is not None else "it"
+    return StepCanceled(f"{what} (step {event.seq}) was canceled before it ended")

@@ -146,15 +146,19 @@ class Instances:
         )
         accepted(reply)
 
-    async def cleanup(self, address: str, *, only_if_due: bool = False, message: str = "") -> bool:
+    async def cleanup(
+        self, address: str, *, only_if_due: bool = False, message: str = "", when_ended: bool = False
+    ) -> bool:
         """Delete an ended actor; False: it goes as soon as its last messages are delivered.
 
-        ``message``: only if it was started by this one.
+        ``message``: only if it was started by this one. ``when_ended``: one that runs is left to do so, and goes then.
 
         Raises:
             NotFound, Gone, Running, NotOwner: there is nothing that may be deleted.
         """
-        reply = await self._space.actor_call("cleanup", address, self._space.clock, address, int(only_if_due), message)
+        reply = await self._space.actor_call(
+            "cleanup", address, self._space.clock, address, int(only_if_due), message, int(when_ended)
+        )
         return accepted(reply)[0] == b"DELETED"
 
     async def resume(self, address: str, *, fingerprint: str = "") -> None:

@@ -60,7 +60,7 @@ def write_command(command: Command, *, token: str, void: bool) -> bytes:
     most once, ``d`` detached, ``v`` void (asked for and taken back in one turn). Then the length of the arguments in
     decimal, a line break, the arguments, the options.
     """
-    flags = ("o" if command.at_most_once else "") + ("v" if void else "")
+    flags = ("o" if command.at_most_once else "") + ("d" if command.detached else "") + ("v" if void else "")
     label = "" if command.label == command.target else command.label
     head = (
         f"{command.kind}|{command.at}|{token}|{command.queue}|{command.due_ms}|{command.timeout_ms}|{flags}|"
@@ -91,6 +91,7 @@ def read_command(field: bytes) -> Command:
         due_ms=int(due),
         timeout_ms=int(timeout),
         at_most_once="o" in flags,
+        detached="d" in flags,
     )
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kernel.store.keys import shared
+from kernel.store.reader import Entry
+from kernel.store.replies import listed
 
 if TYPE_CHECKING:
-    from kernel.store.reader import Entry
     from kernel.store.space import Space
+
+PAGE: Final = 200
+"""Messages that one look into an outbox takes."""
 
 
 class Message(NamedTuple):
@@ -42,6 +48,20 @@ class Outbox:
             "sent", message.tag, message.entry, message.sender, message.generation, message.seq, self._space.clock
         )
         return reply == 1
+
+    async def has_earlier(self, message: Message, *, what: str, seq: str, token: str) -> bool:
+        """Tell whether an earlier message of the same sender, about a command, is still in the outbox."""
+        stream, after = shared(message.tag, "outbox"), "-"
+        while True:
+            words = ("XRANGE", stream, after, f"({message.entry}", "COUNT", PAGE)
+            entries = listed(await self._space.send(message.tag, *words))
+            for entry, fields in entries:
+                found = read_message(Entry(stream, entry, fields))
+                if (found.what, found.sender, found.seq, found.token) == (what, message.sender, seq, token):
+                    return True
+            if len(entries) < PAGE:
+                return False
+            after = f"({entries[-1][0].decode()}"
 
 
 def read_message(entry: Entry) -> Message:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors import InvalidOption, Step, WorkflowCanceled, WorkflowFailed, WorkflowManager
+from actors import Step, WorkflowCanceled, WorkflowFailed, WorkflowManager
 from tests.api.watching import Managers, running, seen
 
 
@@ -170,22 +170,6 @@ async def test_a_child_runs_under_the_version_that_its_parent_named(manager: Wor
 
     async with manager.worker():
         assert await (await manager.start(parent)).result() == ["old", "new"]
-
-
-async def test_wrong_child_options_are_refused_where_they_are_said(manager: WorkflowManager) -> None:
-    @manager.workflow(name="child")
-    async def child(step: Step) -> None: ...
-
-    @manager.workflow(name="parent")
-    async def parent(step: Step) -> str:
-        try:
-            await step.run_workflow(child.with_options(id="mine"))
-        except InvalidOption as error:
-            return str(error)
-        return ""
-
-    async with manager.worker():
-        assert "'id'" in await (await manager.start(parent)).result()
 
 
 async def test_the_parent_is_shown_running_while_its_child_runs(manager: WorkflowManager) -> None:

@@ -95,7 +95,23 @@ def test_what_is_told_is_answered_as_it_says(guide: ModuleType, told: str, expec
         ("greet", "c-1", "dear customer, c-1"),
         ("bill_of_last_year", "c-1", 0),
         ("bill", "c-1", 0),
+        ("order", ["c-1", "c-2"], ["paid 0 (True)", "paid 0 (True)"]),
+        ("trip", None, "booked"),
     ],
 )
 def test_its_workflows_end_as_it_says(guide: ModuleType, name: str, argument: object, expected: object) -> None:
-    assert asyncio.run(result(guide, getattr(guide, name), argument)) == expected
+    arguments = () if argument is None else (argument,)
+    assert asyncio.run(result(guide, getattr(guide, name), *arguments)) == expected
+
+
+def test_what_is_called_on_completion_is_called(guide: ModuleType) -> None:
+    async def settled() -> bytes:
+        async with guide.manager, guide.manager.worker():
+            await guide.start_with_completion()
+            store = await guide.manager.store()
+            (tag,) = store.space.keys.tags
+            while not (user := await store.space.send(tag, "HGET", f"{tag}:app:settled", "order-9")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            return bytes(user)
+
+    assert asyncio.run(asyncio.wait_for(settled(), 20)) == b"3"

@@ -71,7 +71,7 @@ async def test_children_are_canceled_and_detached_ones_take_their_command_along(
     await bench.told()
     await bench.commit(end=ANEW)
     messages = {(m.what, m.seq): m for m in await bench.messages()}
-    assert set(messages) == {("create", "1"), ("cancel", "1"), ("create", "2")}
+    assert set(messages) == {("create", "1"), ("cancel", "1"), ("cleanup", "1"), ("create", "2")}
     assert messages["create", "2"].payload.endswith(b"argsopts")
     assert {m.generation for m in messages.values()} == {generation}
     for message in messages.values():

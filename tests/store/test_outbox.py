@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from kernel.decision import End
 from kernel.refusals import Ended, Gone, NotFound, NotOwner, Running
 from kernel.store.steps import Held
-from tests.store.bench import A, Bench, child, step, timer, wait
+from tests.store.bench import A, Bench, child, step, timer, value, wait
 
 
 async def sent_all(bench: Bench) -> None:
@@ -26,6 +27,8 @@ async def test_cleanup_waits_for_the_last_message(bench: Bench) -> None:
     await bench.ended()
     assert not await bench.store.instances.cleanup(A)
     assert not await bench.store.instances.cleanup(A)
+    await sent_all(bench)
+    assert [message.what for message in await bench.messages()] == ["cleanup"]  # what was called on its completion
     await sent_all(bench)
     assert await bench.exists() == {"record"}
     with pytest.raises(Gone):
@@ -156,3 +159,58 @@ async def test_commands_whose_place_is_gone_are_put_back(bench: Bench) -> None:
     await bench.space.send(bench.tag, "HSET", f"{bench.tag}:wf:a", "undelivered", 0)
     assert await bench.store.timers.reconcile(A) == (0, 5)
     await bench.space.check("healing")
+
+
+async def test_children_are_told_to_go_only_when_what_starts_and_cancels_them_has_left(bench: Bench) -> None:
+    await bench.started(child())
+    await bench.store.instances.cancel(A, payload=b"")
+    assert not await bench.store.instances.cleanup(A)
+    assert [message.what for message in await bench.messages()] == ["create", "cancel"]
+    await sent_all(bench)
+    assert [message.what for message in await bench.messages()] == ["cleanup"]
+    await sent_all(bench)
+    assert await bench.exists() == {"record"}
+
+
+async def test_each_start_that_was_canceled_before_it_arrived_is_refused(bench: Bench) -> None:
+    """An id that people choose may stand for several starts."""
+    with pytest.raises(NotFound):
+        await bench.store.instances.cancel(A, payload=b"", tombstone_for="m1")
+    for _ in range(2):
+        with pytest.raises(Gone):
+            await bench.store.instances.cancel(A, payload=b"", tombstone_for="m2")
+    for message in ("m1", "m2"):
+        with pytest.raises(Gone):
+            await bench.create(message=message)
+    await bench.create(message="m3")
+
+
+async def test_one_that_runs_can_be_told_to_go_at_its_end(bench: Bench) -> None:
+    await bench.create(message="m1", retention_ms=5000)
+    with pytest.raises(NotOwner):
+        await bench.store.instances.cleanup(A, message="m2", when_ended=True)
+    assert not await bench.store.instances.cleanup(A, message="m1", when_ended=True)
+    await bench.ended()
+    assert await bench.store.instances.expired(bench.tag, now_ms=bench.now) == [A]
+    assert await bench.store.instances.cleanup(A, only_if_due=True)
+
+
+async def test_a_detached_child_starts_even_if_its_parent_ends_by_the_same_turn(bench: Bench) -> None:
+    await bench.create()
+    free = child("free")._replace(detached=True)
+    await bench.commit([free, child("other"), value("seen", b"1")], end=End("completed", b""))
+    (message,) = await bench.messages()
+    assert (message.what, message.seq, message.payload.endswith(b"argsopts")) == ("create", "1", True)
+    await sent_all(bench)
+    assert await bench.store.instances.cleanup(A)
+
+
+async def test_an_earlier_message_about_a_command_is_found_until_it_has_left(bench: Bench) -> None:
+    await bench.started(child(), child())
+    first, second = await bench.messages()
+    outbox = bench.store.outbox
+    assert await outbox.has_earlier(second, what="create", seq="1", token=first.token)
+    assert not await outbox.has_earlier(second, what="create", seq="2", token=first.token)
+    assert not await outbox.has_earlier(first, what="create", seq="1", token=first.token)
+    await outbox.sent(first)
+    assert not await outbox.has_earlier(second, what="create", seq="1", token=first.token)

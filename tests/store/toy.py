@@ -17,7 +17,9 @@ TIMER_MS = 1000
 
 
 class Toy:
-    """started -> two steps, a timer, a wait and perhaps a child; either both steps or the timer -> a last step -> end.
+    """started -> two steps, a timer, a wait and perhaps children; either both steps or the timer -> a last step -> end.
+
+    Of a ``family`` one child is awaited, one is detached, and a third, detached as well, is asked for at the end.
 
     A cancel request asks for a clean-up step, after which it ends as canceled. A program whose arguments are ``child``
     runs one step and ends. ``again``: it begins anew once, with the events that it did not take.
@@ -57,9 +59,12 @@ class Toy:
             self.open.remove(seq)
             self.canceled.append(f"{mark}{seq}{by}" if mark else seq)
 
-    def _finish(self, status: str) -> None:
+    def _finish(self, status: str, event: Event) -> None:
+        if b"family" in self._arguments:
+            self._ask("parting", "child", event, detached=True)
         for seq in sorted(self.open):
-            self._close(seq)
+            if not self.commands[seq - 1].detached:
+                self._close(seq)
         self.end = End(status, self._digest)  # type: ignore[arg-type]
 
     def _started(self, event: Event) -> None:
@@ -76,6 +81,7 @@ class Toy:
         self.open.discard(len(self.commands))
         if b"family" in event.payload:
             self._ask("kid", "child", event)
+            self._ask("free", "child", event, detached=True)
 
     def _restarted(self, event: Event) -> None:
         pass
@@ -107,9 +113,9 @@ class Toy:
         role = next(role for role, seq in self._roles.items() if seq == event.seq)
         self._seen.add(role)
         if role == "clean":
-            self._finish("canceled")
+            self._finish("canceled", event)
         elif role == "last":
-            self._finish("continued" if b"again" in self._arguments else "completed")
+            self._finish("continued" if b"again" in self._arguments else "completed", event)
             if self.end is not None and self.end.status == "continued":
                 self.end = End("continued", self._arguments.replace(b"again", b"once"))
         elif (
@@ -128,7 +134,8 @@ class Toy:
             write_command(
                 command,
                 token=token,
-                void=seq in taken_back or (self.end is not None and command.kind not in AT_THE_END_TOO),
+                void=seq in taken_back
+                or (self.end is not None and command.kind not in AT_THE_END_TOO and not command.detached),
             )
             for seq, command in enumerate(self.commands[first - 1 :], first)
         ]

@@ -24,6 +24,7 @@ from tests.store.toy import Toy
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Awaitable, Callable
 
     from kernel.decision import Command
     from tests.store.checked import CheckedSpace
@@ -58,12 +59,16 @@ class Walk:
         self.rng = random.Random(seed)
         self.faults = dict(faults)
         self.gate = Gate(self.rng, losses=faults.get("lost", 0))
+        self.call: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]] = self.gate.call
+        """How messages are delivered."""
         self.space = space
         self.store = Store(space)
         self.tag = space.keys.tags[0]
         self.workers: list[Worker] = []
         self.now = 1_000_000
         self._names = 0
+        self._roots: list[str] = []
+        self._detached: set[str] = set()
         self.steps = 0
         self.log: list[str] = []
 
@@ -74,9 +79,9 @@ class Walk:
         for stream, group in GROUPS.items():
             await self.space.send(self.tag, "XGROUP", "CREATE", f"{self.tag}:{stream}", group, "0", "MKSTREAM")
         for address, arguments in addresses.items():
-            await self.store.instances.create(
-                address, name="toy", arguments=arguments, fields={"tags": f"of|{address}\nteam|a"}
-            )
+            fields = {"tags": f"of|{address}\nteam|a", "on_complete": "call"}
+            await self.store.instances.create(address, name="toy", arguments=arguments, fields=fields)
+        self._roots = list(addresses)
         for _ in range(3):
             self._hire()
         for work in (self._timekeeper(), self._reaper(), self._people(list(addresses))):
@@ -95,15 +100,23 @@ class Walk:
             await self.gate.close()
 
     async def tidy(self) -> None:
-        """Clean up every actor: of each a tombstone is left, and nothing else (I5)."""
-        for address, status in (await self._statuses()).items():
-            if status != "gone":
-                await self.store.instances.cleanup(address)
-        for _ in range(20):
-            reply = listed(await self.space.send(self.tag, "XRANGE", f"{self.tag}:{OUTBOX}", "-", "+"))
-            for entry, fields in reply:
-                await self.store.outbox.sent(read_message(Entry(f"{self.tag}:{OUTBOX}", entry, fields)))
-            await self.store.timers.promote(self.tag, timeout_payload=b"late")
+        """Clean up what was started from outside: of all that belongs to it a tombstone is left, nothing else (I5)."""
+        self.call = _once
+        for address in [*self._roots, *sorted(self._detached)]:
+            await self.store.instances.cleanup(address)
+            for _ in range(5):
+                reply = listed(await self.space.send(self.tag, "XRANGE", f"{self.tag}:{OUTBOX}", "-", "+"))
+                for entry, fields in reply:
+                    message = read_message(Entry(f"{self.tag}:{OUTBOX}", entry, fields))
+                    with contextlib.suppress(Refused):
+                        await self._deliver(message)
+                    await self.store.outbox.sent(message)
+                await self.store.timers.promote(self.tag, timeout_payload=b"late")
+                for due in await self.store.instances.expired(self.tag, now_ms=self.now):
+                    await self.store.instances.cleanup(due, only_if_due=True)
+            if address == self._roots[-1]:
+                left = {address for address, status in (await self._statuses()).items() if status != "gone"}
+                assert left <= self._detached, f"I5: left behind: {left - self._detached}"
         assert set((await self._statuses()).values()) == {"gone"}
 
     async def _over(self) -> bool:
@@ -239,7 +252,8 @@ class Walk:
             )
             news = [event for event in history.events if event.number > event_number(record.consumed)]
         else:
-            news = [event for event in fetched.events if event.number > event_number(fed)]
+            # Others may have taken it further since: what they committed it asks for as well, while it is fed.
+            news, committed = [event for event in fetched.events if event.number > event_number(fed)], record.commands
         for event in news:
             toy.feed(event)
         if toy.fed == record.consumed:
@@ -387,24 +401,36 @@ class Walk:
 
     async def _deliver(self, message: Message) -> None:
         instances = self.store.instances
-        name = f"{message.sender}|{message.generation}|{message.seq}|{message.token}"
-        child = f"{message.sender}.{message.generation[-4:]}.{message.seq}.{message.token[-4:]}"
+        name = f"{message.sender}|{message.seq}|{message.token}"
+        child = f"{message.sender}.{message.seq}.{message.token}"
+        ending = f"{message.sender}.end.{message.receiver_generation}"
         nonce = self._nonce()
         match message.what:
             case "create":
                 parent = f"{message.sender}|{message.generation}|{message.seq}|{message.token}"
-                await self.gate.call(
+                field = message.payload or await instances.field(message.sender, "journal", f"c{message.seq}")
+                if not field or field.split(b"|", 3)[2] != message.token.encode():
+                    return
+                if read_command(field).detached:
+                    self._detached.add(child)
+                await self.call(
                     lambda: instances.create(
                         child, name="toy", arguments=b"child", message=name, nonce=nonce, fields={"parent": parent}
                     )
                 )
+            case "on_complete":
+                await self.call(
+                    lambda: instances.create(ending, name="toy", arguments=b"child", message=ending, nonce=nonce)
+                )
             case "cancel":
-                await self.gate.call(lambda: instances.cancel(child, payload=b"", tombstone_for=name))
+                await self.call(lambda: instances.cancel(child, payload=b"", tombstone_for=name))
+            case "cleanup" if message.seq:
+                await self.call(lambda: instances.cleanup(child, message=name, when_ended=True))
             case "cleanup":
-                await self.gate.call(lambda: instances.cleanup(child, message=name))
+                await self.call(lambda: instances.cleanup(ending, when_ended=True))
             case _:
                 held = Held(message.to, message.receiver_generation, int(message.seq), 1, "", message.token)
-                await self.gate.call(
+                await self.call(
                     lambda: self.store.steps.complete(
                         held, nonce=nonce, at_ms=self.now, status="ok", payload=message.payload
                     )
@@ -453,3 +479,8 @@ class Walk:
             self.log.append(f"restart {address} from {first}")
         else:
             await self.gate.call(lambda: self.space.send(self.tag, "PING"))
+
+
+async def _once(make: Callable[[], Awaitable[object]]) -> object:
+    """Call at once, outside of the walk."""
+    return await make()

@@ -193,6 +193,13 @@ async def everything(step: Step, cart: Cart) -> str:
     assert_type(await step.await_event(ping_event), None)
     anything = await step.await_event("anything")
     assert_type(anything, Any)
+    polled = await step.wait_for(load_cart.bind("c-1"), interval=timedelta(minutes=1), timeout=3600)
+    assert_type(polled, Cart)
+    async with step.saga() as saga:
+        saga.undo(release, "r-1", hurried=True)
+        saga.undo(notify, cart, text="sorry")
+        saga.undo(checkout, "c-1", gift=False)
+        await step.run_mutation(reserve, cart)
     step.set_value("progress", 0.5)
     assert_type(step.now(), datetime)
     assert_type(step.uuid4(), UUID)
@@ -234,6 +241,30 @@ async def sender(handle: WorkflowHandle[list[str]], receipt: Receipt) -> None:
     assert_type(await handle.update("add", "pen", type=list[str]), list[str])
     assert_type(await handle.update("close", id="once"), Any)
     assert_type(await handle.history(), list[HistoryEntry])
+
+
+# ------------------------------------------------------------------------------------------------------ completion
+
+
+@manager.action
+async def report(workflow_id: str, result: Result[Receipt], context: dict[str, int]) -> None: ...
+
+
+@manager.mutation
+async def archive(tx: Transaction, workflow_id: str, result: Result[object], context: Cart) -> str:
+    return workflow_id
+
+
+@manager.action
+def tell_anybody(workflow_id: str, result: Result[Any], context: object) -> None: ...
+
+
+def completions(cart: Cart) -> None:
+    told: BoundWorkflow[..., Receipt] = checkout.with_options(on_complete=report, context={"user": 3}).bind("c-1")
+    assert_type(told.workflow.name, str)
+    checkout.with_options(on_complete=archive, context=cart).with_options(retention=timedelta(days=1))
+    checkout.with_options(on_complete=report.with_options(queue="mail"), context={"user": 3})
+    bundle.with_options(on_complete=tell_anybody, context=None, detached=True)
 
 
 # ---------------------------------------------------------------------------------------------- options and binding

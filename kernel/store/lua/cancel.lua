@@ -11,9 +11,15 @@
 --@ ending
 local a, missing = load(ARGV[2])
 if not a then
-  if missing == 'NOT_FOUND' and ARGV[4] == '1' then
+  if ARGV[4] == '1' then
+    -- An id that people choose may stand for several starts: each that is refused is remembered.
     local record = place_of(ARGV[2]).record
-    redis.call('HSET', record, 'status', 'gone', 'message', ARGV[5])
+    local known = redis.call('HMGET', record, 'message', 'refused')
+    if missing == 'NOT_FOUND' then
+      redis.call('HSET', record, 'status', 'gone', 'message', ARGV[5])
+    elseif known[1] ~= ARGV[5] then
+      redis.call('HSET', record, 'refused', (known[2] or '') .. '\n' .. ARGV[5] .. '\n')
+    end
     redis.call('PEXPIRE', record, 3600000)
   end
   return { missing }

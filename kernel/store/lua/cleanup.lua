@@ -2,8 +2,9 @@
 -- Why a script: an actor is there whole or not at all.
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 address  3 1: only if its retention is over  4 message id of the start ('' = whoever started it)
--- Returns DELETED | SCHEDULED (when its children are told and its last messages are delivered) | RUNNING … | NOT_OWNER …
---      | NOT_FOUND | GONE
+--      5 1: one that has not ended is kept no longer than to its end
+-- Returns DELETED | SCHEDULED (when its children are told and its last messages are delivered, or it has ended) | RUNNING …
+--      | NOT_OWNER … | NOT_FOUND | GONE
 -- Cost: 12 commands and 2 a child, of which at most 200 a call.
 --@ actor
 --@ open
@@ -11,8 +12,12 @@
 --@ bury
 local a, missing = load(ARGV[2])
 if not a then return { missing } end
-if not ended(a) then return refuse('RUNNING', a) end
 if ARGV[4] ~= '' and redis.call('HGET', a.record, 'message') ~= ARGV[4] then return refuse('NOT_OWNER', a) end
+if not ended(a) then
+  if ARGV[5] ~= '1' then return refuse('RUNNING', a) end
+  redis.call('HSET', a.record, 'retention', '0')
+  return { 'SCHEDULED' }
+end
 local now = clock(ARGV[1])
 if ARGV[3] == '1' then
   local due = redis.call('ZSCORE', K .. ':expiry', a.address)

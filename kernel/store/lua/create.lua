@@ -15,7 +15,7 @@ local now, address, nonce, name, message = clock(ARGV[1]), ARGV[2], ARGV[3], ARG
 local at, deadline, timeout = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
 if deadline > 0 and now > deadline then return { 'LATE' } end
 local a = place_of(address)
-local known = redis.call('HMGET', a.record, 'status', 'message', 'generation')
+local known = redis.call('HMGET', a.record, 'status', 'message', 'generation', 'parent', 'refused')
 local id = '1-' .. nonce
 
 local function attend(waiter)
@@ -24,7 +24,7 @@ local function attend(waiter)
     local result = redis.call('HGET', a.journal, 'result')
     local status, payload = string.match(result, '^(%a+)|%d+\n(.*)$')
     tell(e, waiter, status, payload)
-  elseif known[2] ~= message then
+  elseif known[4] ~= waiter then
     local waiters = redis.call('HGET', a.record, 'waiters') or ''
     if not string.find('\n' .. waiters .. '\n', '\n' .. waiter .. '\n', 1, true) then
       redis.call('HSET', a.record, 'waiters', waiters == '' and waiter or waiters .. '\n' .. waiter)
@@ -36,7 +36,8 @@ if known[1] and known[1] ~= 'gone' then
   for i = 11, #ARGV, 2 do if ARGV[i] == 'parent' then attend(ARGV[i + 1]) end end
   return { known[3] == id and 'CREATED' or 'EXISTS', known[3] }
 end
-if known[1] == 'gone' and message ~= '' and known[2] == message then return { 'GONE' } end
+if known[1] == 'gone' and message ~= ''
+  and (known[2] == message or string.find(known[5] or '', '\n' .. message .. '\n', 1, true)) then return { 'GONE' } end
 -- The first write: refused at maxmemory, and then nothing has happened.
 redis.call('HSET', a.journal, 'e1', id .. '|started|' .. digits(math.max(at, now)) .. '|\n' .. ARGV[5])
 if known[1] then redis.call('DEL', a.record) end
@@ -68,7 +69,7 @@ if timeout > 0 then
   schedule('delayed', math.max(at, now) + timeout, member('deadline', id, '0', '0', '', address))
 end
 redis.call('HSET', a.record, unpack(fields))
-redis.call('SADD', K .. ':names', name)
+if string.sub(address, 1, 3) == 'wf/' then redis.call('SADD', K .. ':names', name) end -- lists show workflows
 redis.call('ZADD', index_key(a, status), a.created, address)
 for i = 11, #ARGV, 2 do
   if ARGV[i] == 'tags' then

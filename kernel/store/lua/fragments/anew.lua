@@ -75,8 +75,20 @@ local function begin_anew(a, now, arguments, list, at)
     end
   end
 
+  -- Nobody can ask for the results of children of the journal that goes.
+  local function dismiss_children(a)
+    if redis.call('HEXISTS', a.record, 'children') == 0 then return end
+    for first = 1, a.commands, 200 do
+      local last = math.min(a.commands, first + 199)
+      for i, command in ipairs(commands_of(a, first, last)) do
+        if command and string.sub(command, 1, 6) == 'child|' then dismiss(a, 'cleanup', tostring(first + i - 1), command) end
+      end
+    end
+  end
+
   carry_children(a)
   while take_back(a, SWEEP_MAX) do end
+  dismiss_children(a)
   local facts, dedupes = untaken(a, list, at + 2), remembered(a)
   local n = number_of(a.appended) + 1
   local generation = string.format('%d-%s', n, list[at])

@@ -14,11 +14,16 @@ local function bury(a)
   redis.call('PUBLISH', a.channel, 'gone')
 end
 
--- Goes on deleting a doomed actor: its children first, 200 commands a call (a `sweep` member in delayed goes on with the
--- rest); itself when they are told, nothing is open and every message has left. `doomed` is the next command to look at.
+-- Goes on deleting a doomed actor, once nothing is open and every message has left: what is told to go must have been
+-- started, and told to end. Its children first, 200 commands a call (a `sweep` member in delayed goes on with the rest);
+-- then what was called on its completion; at last itself. `doomed` is the next command to look at.
 local function leave(a, now)
+  local function waits()
+    return tonumber(redis.call('HGET', a.record, 'undelivered') or '0') > 0 or redis.call('EXISTS', a.open) == 1
+  end
   local v = redis.call('HMGET', a.record, 'doomed', 'children')
   local next, last = tonumber(v[1]), a.commands
+  if next == 1 and waits() then return false end
   if v[2] and next <= last then
     local names = {}
     for seq = next, math.min(last, next + CHILDREN_PAGE - 1) do names[#names + 1] = 'c' .. seq end
@@ -32,7 +37,11 @@ local function leave(a, now)
       return false
     end
   end
-  if tonumber(redis.call('HGET', a.record, 'undelivered') or '0') > 0 or redis.call('EXISTS', a.open) == 1 then
+  if waits() then return false end
+  local completions = redis.call('HGET', a.record, 'completions')
+  if completions then
+    for generation in string.gmatch(completions, '%S+') do post(a, 'cleanup', '', { 'pg', generation }) end
+    redis.call('HDEL', a.record, 'completions')
     return false
   end
   bury(a)

@@ -57,6 +57,13 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
   elseif kind == 'child' then
     --@ outbox
     redis.call('HSET', a.record, 'children', '1')
+    if seq <= a.kept and not has(head.flags, 'd') then
+      -- Asked for again after a restart: another token, so another child; that of before is not needed any more.
+      dismiss(a, 'cleanup', name, command)
+      local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
+      head.token = string.match(head.token, '^[^.]*') .. '.' .. number_of(a.generation)
+      redis.call('HSET', a.journal, 'c' .. name, kind_and_at .. '|' .. head.token .. '|' .. rest)
+    end
     return open_value('1', '', head.token, 'outbox:' .. post(a, 'create', '', { 's', name, 't', head.token }), '', '0')
   elseif kind == 'value' then
     redis.call('HSET', part(a, 'values'), head.target, string.match(command, '\n(.*)$'))

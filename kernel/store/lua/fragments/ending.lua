@@ -53,7 +53,12 @@ local function finish(a, now, status, payload)
   redis.call('HSET', a.record, 'ended', digits(now))
   if more[1] then tell(a, more[1], status, payload) end
   for who in string.gmatch(more[2] or '', '[^\n]+') do tell(a, who, status, payload) end
-  if more[3] then post(a, 'on_complete', '', { 'st', status, 'p', payload }) end
+  if more[3] then
+    post(a, 'on_complete', '', { 'pg', a.generation, 'st', status, 'p', payload })
+    -- By generation, since each has an actor of its own that goes with this one.
+    local before = redis.call('HGET', a.record, 'completions')
+    redis.call('HSET', a.record, 'completions', before and before .. ' ' .. a.generation or a.generation)
+  end
   if more[4] then redis.call('ZADD', K .. ':expiry', digits(now + tonumber(more[4])), a.address) end
   settle(a)
   redis.call('PUBLISH', K .. ':ended:' .. a.address, status)

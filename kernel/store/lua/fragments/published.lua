@@ -1,11 +1,19 @@
--- published: values that a decision sets, replies that it gives. Needs emit.
--- Of a decision that ends the actor only these take effect.
+-- published: values that a decision sets, replies that it gives. Needs emit, outbox.
+-- Of a decision that ends the actor only these take effect, and detached children start. What starts them takes the
+-- command along, since the journal may be gone before it is delivered.
 local function publish_values(a, given, given_from)
   for first = a.emitted + 1, a.commands, 200 do
     local last = math.min(a.commands, first + 199)
     for i, command in ipairs(commands_of(a, first, last, given, given_from)) do
       local kind = string.sub(command, 1, 6)
-      if kind == 'value|' or kind == 'reply|' then place(a, 0, 0, '', head_of(command), command) end
+      if kind == 'value|' or kind == 'reply|' then
+        place(a, 0, 0, '', head_of(command), command)
+      elseif kind == 'child|' then
+        local head = head_of(command)
+        if has(head.flags, 'd') and not has(head.flags, 'v') then
+          post(a, 'create', '', { 's', tostring(first + i - 1), 't', head.token, 'p', command })
+        end
+      end
     end
   end
   a.emitted = a.commands

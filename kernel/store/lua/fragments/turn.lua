@@ -31,8 +31,8 @@ local function take_turn(a, now, d)
     closed = close_commands(a, now, d)
   end
   if d.end_status ~= '' then
-    --@ published
     --@ outbox
+    --@ published
     --@ event
     --@ ending
     --@ anew
