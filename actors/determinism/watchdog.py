@@ -260,9 +260,9 @@ class _Cleared(BaseException):
 def _clear_signal(thread: int) -> None:
     """Clear the interpreter's sign that an exception waits, in the thread itself.
 
-    CPython 3.11 keeps it when the exception is taken back, and clears it only when one is raised. Set for good, it slows
-    every call, and together with a profiler (``sys.setprofile``, the tester's strict mode) the interpreter never gets
-    past the entry of the next function.
+    CPython 3.11 keeps it when the exception is taken back, and clears it only when one is raised. Set for good, it
+    slows every call, and together with a profiler (``sys.setprofile``, the tester's strict mode) the interpreter never
+    gets past the entry of the next function.
     """
     try:
         _set_exception(thread, _Cleared)
