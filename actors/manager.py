@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from actors.definitions import BoundWorkflow, Workflow
     from actors.policy import RetryPolicy
+    from kernel import Codec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +58,7 @@ class WorkflowManager(Registry):
         worker_timeout: Duration = 5,
         value_bytes_max: int = 2**20,
         journal_bytes_max: int = 2**24,
+        codec: Codec | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -71,6 +73,8 @@ class WorkflowManager(Registry):
             worker_timeout: how long a worker may be silent before its work is taken over.
             value_bytes_max: limit of one call's arguments or one return value, encoded.
             journal_bytes_max: limit of one instance's journal.
+            codec: what every payload passes through on its way to Redis and back; see ``actors.codecs``. The same for
+                all services and workers of the namespace.
 
         Raises:
             InvalidOption, InvalidUrl: with what to write instead.
@@ -86,6 +90,9 @@ class WorkflowManager(Registry):
             raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
             raise InvalidOption(f"journal_bytes_max={journal_bytes_max!r}: give a whole number of bytes, 1 or more")
+        if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+            raise InvalidOption(f"codec={codec!r}: give an object with encode(bytes) and decode(bytes) -> bytes")
+        self.codec: Final = codec
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
         if self.url is not None:
             connector(self.url)
@@ -130,6 +137,7 @@ class WorkflowManager(Registry):
             partitions=self._partitions,
             patience_s=patience_s,
             default_partitions=EMBEDDED_PARTITIONS if small else DEFAULT_PARTITIONS,
+            codec=self.codec,
         )
         try:
             await space.open()

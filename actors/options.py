@@ -25,15 +25,19 @@ TAGS_MAX: Final = 16
 
 NOT_YET: Final = frozenset(
     {
-        "schedule_timeout",
-        "heartbeat_timeout",
         "pool",
-        "priority",
-        "unstable_args",
-        "inline",
     }
 )
 """Options that have a name and a meaning, but nothing behind them so far: refused rather than ignored."""
+
+
+NOT_YET_OF_WORKFLOWS: Final = frozenset({"priority"})
+"""The same of what only steps have so far."""
+
+_INSTEAD: Final = {
+    "pool": "give the step a queue of its own and start workers for it, whose concurrency limits how many run at once; "
+    "pools across workers come in a later version",
+}
 
 
 class DefinitionOptions(TypedDict, total=False):
@@ -46,11 +50,12 @@ class DefinitionOptions(TypedDict, total=False):
     timeout: Duration | None
     """How long one attempt may take; None: as long as it likes."""
     schedule_timeout: Duration | None
-    """How long it may wait for a worker."""
+    """How long it may wait for a worker, from being due until begun; then it fails as StepTimedOut, for good."""
     heartbeat_timeout: Duration | None
-    """How long it may stay without a heartbeat of its own."""
+    """How long an attempt may stay without ``current_step().heartbeat()``; then it fails as StepTimedOut."""
     pool: str
     priority: int
+    """0 to 9: of what waits in a queue the higher is begun first."""
     unstable_args: bool
     """Its arguments may differ on replay."""
 
@@ -70,14 +75,14 @@ class InlineDefinitionOptions(DefinitionOptions, total=False):
     """Options that a query or mutation may have from its definition on."""
 
     inline: bool
-    """Run in the turn, without a queue."""
+    """Run in the turn, by the worker that takes it: no queue, no slot."""
 
 
 class InlineStepOptions(StepOptions, total=False):
     """Options of one call of a query or mutation."""
 
     inline: bool
-    """Run in the turn, without a queue."""
+    """Run in the turn, by the worker that takes it: no queue, no slot."""
 
 
 class WorkflowDefinitionOptions(TypedDict, total=False):
@@ -169,8 +174,9 @@ def resolve_options(
     for name, value in options.items():
         if name not in allowed:
             raise InvalidOption(f"{name!r} is no option of {_a(kind)}; its options are {', '.join(sorted(allowed))}")
-        if name in NOT_YET:
-            raise InvalidOption(f"the option {name!r} of {_a(kind)} has no effect in this version yet: leave it out")
+        if name in NOT_YET or (kind == "workflow" and name in NOT_YET_OF_WORKFLOWS):
+            instead = _INSTEAD.get(name, "leave it out")
+            raise InvalidOption(f"the option {name!r} of {_a(kind)} has no effect in this version yet: {instead}")
         if name in ("run_at", "run_after"):
             changes["run_at_ms"] = changes["run_after_ms"] = 0
         field, resolve = _RESOLVERS[name]

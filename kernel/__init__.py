@@ -6,7 +6,16 @@ not at all; that a decision made on an outdated past is refused; and that what w
 
 from __future__ import annotations
 
-from kernel.decision import AT_THE_END_TOO, WITHOUT_OUTCOME, Command, CommandKind, Decision, End
+from kernel.decision import (
+    AT_THE_END_TOO,
+    ORDINARY,
+    WITHOUT_OUTCOME,
+    Command,
+    CommandKind,
+    Decision,
+    End,
+    Scheduling,
+)
 from kernel.embedded import EmbeddedServer
 from kernel.errors import (
     EvictingServer,
@@ -16,6 +25,7 @@ from kernel.errors import (
     Misconfigured,
     NamespaceMismatch,
     NoServerBinary,
+    PayloadUnusable,
     ServerRefused,
     ServerTooOld,
     ServerUnreachable,
@@ -60,6 +70,7 @@ from kernel.store.journal import (
 from kernel.store.lanes import Connector
 from kernel.store.link import Lane, Words
 from kernel.store.outbox import Message, read_message
+from kernel.store.payloads import Codec
 from kernel.store.pulse import Pulse
 from kernel.store.reader import Entry, Reader
 from kernel.store.restarting import NoSuchCommand
@@ -74,6 +85,7 @@ __all__ = [
     "EVENT_FAILED",
     "FIRST",
     "NOT_EAGER",
+    "ORDINARY",
     "WITHOUT_OUTCOME",
     "ZERO",
     "Advanced",
@@ -81,6 +93,7 @@ __all__ = [
     "Beginning",
     "Begun",
     "Busy",
+    "Codec",
     "Command",
     "CommandKind",
     "Conflict",
@@ -116,6 +129,7 @@ __all__ = [
     "NotStopped",
     "Obsolete",
     "Outcome",
+    "PayloadUnusable",
     "Promoted",
     "Pulse",
     "Queued",
@@ -125,6 +139,7 @@ __all__ = [
     "Reply",
     "Running",
     "SameCode",
+    "Scheduling",
     "ServerRefused",
     "ServerTooOld",
     "ServerUnreachable",

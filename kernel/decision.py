@@ -15,6 +15,22 @@ AT_THE_END_TOO: Final = frozenset({"value", "reply"})
 """Kinds that are carried out even when the turn that asks for them ends the actor."""
 
 
+class Scheduling(NamedTuple):
+    """How a step is brought to a worker, where that is not as usual."""
+
+    wait_ms: int = 0
+    """How long it may wait for a worker, from being due until begun. 0: no limit."""
+    silence_ms: int = 0
+    """How long an attempt may stay without a heartbeat of its own. 0: no limit."""
+    priority: int = 0
+    """0 to 9; of what waits in a queue the higher goes first."""
+    inline: bool = False
+    """Begun by the worker that decides on it, in the call that commits the decision: no queue, no slot."""
+
+
+ORDINARY: Final = Scheduling()
+
+
 class Command(NamedTuple):
     """One thing that an actor asks for. Its number (``seq``, from 1) is its place in the actor's commands."""
 
@@ -40,6 +56,7 @@ class Command(NamedTuple):
     """Steps: started once and never again, even if its worker dies (its outcome is then unknown)."""
     detached: bool = False
     """Children: started even if their actor ends by the same turn; neither canceled nor deleted with it."""
+    scheduling: Scheduling = ORDINARY
 
 
 class End(NamedTuple):

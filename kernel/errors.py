@@ -9,6 +9,7 @@ KernelError
 │   ├── InvalidUrl              the URL names no server
 │   └── FolderUnusable          the embedded server's folder cannot be used
 ├── ServerUnreachable           nothing answers; trying again later may help
+├── PayloadUnusable             a payload cannot be read or written: the codec, or its keys, are not at hand
 ├── ServerRefused               the server answered a call with an error of its own
 └── Refused                     a script changed nothing; see ``kernel.refusals``
 
@@ -56,6 +57,10 @@ class ServerTooOld(Misconfigured):
         super().__init__(f"The Redis server is version {version}; {minimum} or newer is needed. Upgrade the server.")
         self.version = version
         self.minimum = minimum
+
+
+class PayloadUnusable(KernelError):
+    """A payload cannot be encoded or decoded, or what it refers to is gone; the message says which and what to do."""
 
 
 class EvictingServer(Misconfigured):

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from actors.cli.errors import CommandError
 from actors.errors import HeadraceError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from actors.definitions import Workflow
+    from kernel import Codec
 
 _SHOWN: Final = 10
 
@@ -52,6 +53,16 @@ def load_manager(path: str) -> WorkflowManager:
     if not isinstance(found, WorkflowManager):
         raise CommandError(f"{path!r} is a {type(found).__name__}, not a WorkflowManager{_managers_in(module)}")
     return found
+
+
+def load_codec(path: str) -> Codec | None:
+    """Return the codec that a path names, or that the manager has which it names. Raises CommandError."""
+    _, found = load(path)
+    if isinstance(found, WorkflowManager):
+        return found.codec
+    if not all(callable(getattr(found, name, None)) for name in ("encode", "decode")):
+        raise CommandError(f"{path!r} is a {type(found).__name__}: name a codec (encode and decode), or a manager")
+    return cast("Codec", found)
 
 
 def manager_of(module: ModuleType, workflow: Workflow[..., Any], path: str) -> WorkflowManager:

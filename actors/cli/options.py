@@ -7,6 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from actors.cli.errors import CommandError
+from actors.cli.loading import load_codec
 from actors.manager import WorkflowManager
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         "--url", help="the Redis server; default: HEADRACE_URL, else the embedded server of this folder"
     )
     parser.add_argument("--namespace", default="default", help="the deployment's name in that Redis (default: default)")
+    parser.add_argument(
+        "--codec", metavar="MODULE:NAME", help="what payloads pass through: a codec, or a manager that has one"
+    )
 
 
 def connected(said: argparse.Namespace, use: Callable[[WorkflowManager], Awaitable[T]]) -> T:
     """Use a manager without code, connected as the options say, and close it."""
-    manager = WorkflowManager(said.url, namespace=said.namespace)
+    codec = None if said.codec is None else load_codec(said.codec)
+    manager = WorkflowManager(said.url, namespace=said.namespace, codec=codec)
     refuse_memory(manager)
     return run(manager, lambda: use(manager))
 

@@ -16,7 +16,7 @@ from actors.options import (
     merge_options,
     resolve_options,
 )
-from kernel import Command
+from kernel import ORDINARY, Command, Scheduling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -82,6 +82,8 @@ class StepDefinition(Definition[P, R_co]):
             self.options.due_ms(now_ms) if self._delayed else 0,
             self._timeout_ms,
             self.at_most_once,
+            False,  # noqa: FBT003 - children alone are detached; by position, since each step pays for a keyword
+            self._scheduling,
         )
 
     def _with(self, options: Mapping[str, object]) -> Self:
@@ -111,6 +113,9 @@ class StepDefinition(Definition[P, R_co]):
         self._queue = options.queue
         self._timeout_ms = options.timeout_ms
         self._delayed = bool(options.run_at_ms or options.run_after_ms)
+        limits = options.schedule_timeout_ms, options.heartbeat_timeout_ms
+        scheduling = Scheduling(*limits, options.priority, options.inline)
+        self._scheduling = ORDINARY if scheduling == ORDINARY else scheduling
 
     def _effective_policy(self) -> RetryPolicy | None:
         retry = self.options.retry

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from actors.packing import packb, unpackb
-from kernel import ZERO, Command, End, event_number
+from kernel import ORDINARY, ZERO, Command, End, Scheduling, event_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,9 @@ def write_call(command: Command) -> bytes:
 def read_call(data: bytes) -> Command:
     """Read what ``write_call`` wrote; fields appended by a newer version are ignored."""
     fields = cast("list[Any]", unpackb(data))
-    return Command(*fields[: len(Command._fields)])
+    command = Command(*fields[: len(Command._fields)])
+    scheduling = Scheduling(*command.scheduling)
+    return command._replace(scheduling=ORDINARY if scheduling == ORDINARY else scheduling)
 
 
 class Retrier:

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from actors.servers.server import Server
-from kernel import Entry, Held, Obsolete, Reader
+from kernel import Entry, Held, Obsolete, PayloadUnusable, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,13 @@ class Auditor(Server):
 
     async def _adopt(self, held: Held) -> None:
         """Confirm by script; a listing alone starts nothing."""
-        with contextlib.suppress(Obsolete):
+        try:
             begun = await self._host.store.steps.adopt(held)
             self._host.runner.start_step(begun)
+        except Obsolete:
+            pass
+        except PayloadUnusable as error:
+            await self._host.runner.give_up(held, error)
 
     async def _entries(self) -> None:
         """Take up stream entries that were delivered to this worker and are not being looked at."""
@@ -85,7 +89,7 @@ class Auditor(Server):
             ("outbox", "couriers", host.courier.take),
         )
         for name, group, take in takers:
-            names = [f"q:{queue}" for queue in host.queue_names] if name == "q" else [name]
+            names = host.queue_streams if name == "q" else (name,)
             for streams in host.stream_groups(*names):
                 await self._take_up(streams, group, take)
         await self._take_up((host.store.space.keys.gateway,), "gateways", host.gateway.take)

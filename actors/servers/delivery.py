@@ -31,6 +31,7 @@ class Delivery:
 
     async def deliver(self, message: Message) -> bool:
         """Deliver a message; True: the answer is definite, the message may go."""
+        message = await self._host.store.outbox.carried(message)
         try:
             match message.what:
                 case "create":
@@ -57,7 +58,7 @@ class Delivery:
     async def _create(self, message: Message) -> bool:
         """Start a child as its parent's journal says; nothing, if the parent has moved on."""
         store = self._host.store
-        field = message.payload or await store.instances.field(message.sender, "journal", f"c{message.seq}")
+        field = message.payload
         if not field or field.split(b"|", 3)[2] != message.token.encode():
             return True
         command = read_command(field)

@@ -49,6 +49,11 @@ class Hands:
             return 0
         return max(0, self.concurrency - len(self.held) + len(self._finishing) - self._reserved)
 
+    @property
+    def takes(self) -> bool:
+        """Whether a command that needs no slot may be begun."""
+        return not self.closed and self.alone is None
+
     def reserve(self, wanted: int) -> int:
         """Promise up to ``wanted`` slots; return how many. Give them back by ``unreserve``."""
         granted = min(wanted, self.free)

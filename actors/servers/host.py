@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from actors.definitions import DEFAULT_VERSION
+from actors.servers.bands import band_names
 from actors.servers.cache import Cache
 from actors.servers.hands import Hands
-from kernel import Begun, KernelError, Refused, ServerUnreachable, Store, keys
+from kernel import Begun, Command, KernelError, Refused, ServerUnreachable, Store, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -52,7 +53,10 @@ class Host:
         self.registry = registry
         self.incarnation: Final = incarnation
         self.queue_names: Final = settings.queues
-        self.queues: Final = f",{','.join(settings.queues)},"
+        self.bands: tuple[str, ...] = ()
+        """Streams of the queues' steps that have a priority, as far as there are any; the highest first."""
+        self.queues = f",{','.join(settings.queues)},"
+        """The queues and bands as scripts take them: ``,default,``, or with bands ``!,default,default!7,``."""
         self.worker_timeout_s: Final = settings.worker_timeout_s
         self.journal_bytes_max: Final = settings.journal_bytes_max
         self.retention_ms: Final = settings.retention_ms
@@ -74,6 +78,20 @@ class Host:
     def epoch_of(self, key: str) -> int:
         """Return how often the link to a key's node has broken."""
         return self.store.space.link(key).epoch
+
+    async def learn_bands(self) -> bool:
+        """Look which bands the queues have; True: there are new ones."""
+        found = band_names(await self.store.custody.bands(), self.queue_names)
+        if found == self.bands:
+            return False
+        self.bands = found
+        self.queues = f"!,{','.join((*self.queue_names, *found))},"
+        await self.store.custody.found(self.streams())
+        return True
+
+    def may_run_inline(self, command: Command) -> bool:
+        """Tell whether a command is an inline step that this worker may begin in the turn that asks for it."""
+        return command.scheduling.inline and self.hands.takes and self.registry.has_step(command.target)
 
     def start_step(self, begun: Begun) -> None:
         """Run a command that this worker was granted."""
@@ -111,12 +129,17 @@ class Host:
             return groups
         return [tuple(stream for group in groups for stream in group)]
 
+    @property
+    def queue_streams(self) -> tuple[str, ...]:
+        """Names of the streams of the queues that it serves, the highest priority first."""
+        return tuple(f"q:{queue}" for queue in (*self.bands, *self.queue_names))
+
     def streams(self) -> list[tuple[str, str]]:
         """Return every stream that this worker reads, with its group."""
         found: list[tuple[str, str]] = [(self.store.space.keys.gateway, "gateways")]
         for tag in self.store.space.keys.tags:
             found += [(f"{tag}:ready", "dispatchers"), (f"{tag}:outbox", "couriers")]
-            found += [(f"{tag}:q:{queue}", "workers") for queue in self.queue_names]
+            found += [(f"{tag}:{name}", "workers") for name in self.queue_streams]
         return found
 
     async def listen(self, *channels: str) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.errors import Failure
-from kernel import AT_THE_END_TOO, CHUNK, NOT_EAGER, Eager, End, draw_nonce, write_command
+from kernel import AT_THE_END_TOO, CHUNK, NOT_EAGER, ORDINARY, Eager, End, draw_nonce, write_command
 
 if TYPE_CHECKING:
     from actors.actor import Actor
@@ -47,15 +47,19 @@ def make_plan(replica: Replica, host: Host) -> Plan:
     answered_by = instance.answered_by[replica.answered :]
     unwanted = {*canceled, *answered} if canceled or answered else None
     commands: list[bytes] = []
-    wanted = 0
+    wanted, inline = 0, False
     for seq, command in enumerate(new, committed + 1):
         started = not ending or command.kind in AT_THE_END_TOO or command.detached
         void = not started or (unwanted is not None and seq in unwanted)
-        commands.append(write_command(command, token=token, void=void))
-        if command.kind == "step" and command.queue in host.queue_names:
+        here = command.scheduling is not ORDINARY and host.may_run_inline(command)
+        commands.append(write_command(command, token=token, void=void, here=here))
+        if here:
+            inline = True
+        elif command.kind == "step" and command.queue in host.queue_names:
             wanted += 1
     slots = host.hands.reserve(min(wanted, CHUNK)) if wanted and not ending else 0
-    eager = Eager(host.incarnation, slots, host.queues, host.patience_ms) if slots else NOT_EAGER
+    takes = (slots or inline) and not ending
+    eager = Eager(host.incarnation, slots, host.queues, host.patience_ms) if takes else NOT_EAGER
     return Plan(
         token=token,
         commands=commands,

@@ -12,6 +12,7 @@ import structlog
 
 from actors.errors import Failure, OutcomeUnknown, StepTimedOut
 from actors.policy import RetryPolicy
+from actors.servers.bands import Ladder
 from actors.servers.execution import Execution, NotYet
 from actors.servers.mutator import StepRaised
 from actors.servers.server import Server
@@ -20,6 +21,7 @@ from kernel import (
     Entry,
     Held,
     KernelError,
+    PayloadUnusable,
     Queued,
     Reader,
     Refused,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from actors.servers.host import Host
+    from kernel import Command
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +63,17 @@ class Runner(Server):
     async def run(self) -> None:
         """Read and run until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for streams in self._host.stream_groups(*(f"q:{queue}" for queue in self._host.queue_names)):
-                group.create_task(self._serve(streams))
+            serving = self._serve_all(group)
+            async for _ in self._host.listen(*(f"{tag}:band" for tag in self._host.store.space.keys.tags)):
+                if await self._host.learn_bands():
+                    for task in serving:
+                        task.cancel()
+                    serving = self._serve_all(group)
+                    self._host.auditor.soon()  # a read that was broken off may have been answered
+
+    def _serve_all(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        groups = self._host.stream_groups(*self._host.queue_streams)
+        return [group.create_task(self._serve(streams)) for streams in groups]
 
     async def _serve(self, streams: tuple[str, ...]) -> None:
         host = self._host
@@ -72,9 +84,13 @@ class Runner(Server):
             streams=streams,
             on_restored=host.auditor.soon,
         )
+        ladder = Ladder(host, reader, streams)
         try:
             while True:
                 await host.hands.room()
+                await ladder.take(self.take)
+                if host.hands.free <= 0:
+                    continue
                 # One entry a stream is all that is asked for while waiting; what waits behind it follows at once.
                 entries = await reader.wait()
                 while entries:
@@ -112,6 +128,8 @@ class Runner(Server):
             else:
                 hands.awaited.add(token)
                 begun = await host.store.steps.begin(queued, worker=host.incarnation, token=token)
+        except PayloadUnusable as error:
+            await self.give_up(held, error)
         finally:
             hands.awaited.discard(token)
             hands.unreserve(room)
@@ -126,6 +144,11 @@ class Runner(Server):
         if not self._execution.knows(queued.target):
             return False
         return queued.crashes < ALONE_AT or await self._host.hands.make_way(held, reserved=room)
+
+    async def give_up(self, held: Held, error: PayloadUnusable) -> None:
+        """Leave a command that was begun and cannot be read here to other workers."""
+        log.warning("a step's arguments cannot be read here; it is left to other workers", error=str(error))
+        await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b"")
 
     def start_step(self, begun: Begun) -> None:
         """Run a command that this worker holds, unless it is in hand already."""
@@ -203,11 +226,15 @@ class Runner(Server):
 
     async def time_out(self, timed_out: TimedOut) -> None:
         """Decide what follows an attempt that took too long and whose worker did not say so itself."""
-        held, command = timed_out
-        limit_s = command.timeout_ms / 1000
-        error = StepTimedOut(f"the attempt took longer than {limit_s:g} s", error_type="TimeoutError")
+        held, command, why = timed_out
+        begun = Begun(held, command, 0, 0, b"")
         with contextlib.suppress(Refused):
-            await self._fail(Begun(held, command, 0, 0, b""), error)
+            if why == "waiting":
+                # Final whatever the policy: nothing of it has failed, and another attempt would wait in the same queue.
+                failure = Failure.from_exception(_late(command, why), attempts=held.attempt - 1)
+                await self._host.turner.finish(begun, "failed", failure.encode())
+            else:
+                await self._fail(begun, _late(command, why))
         self.cancel(held)
 
     def cancel(self, held: Held) -> None:
@@ -247,6 +274,24 @@ class Runner(Server):
             unknown = _STOPPED if hands.was_started(held) else b""
             calls.append(steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=unknown))
         await asyncio.gather(*calls)
+
+
+def _late(command: Command, why: str) -> StepTimedOut:
+    """Return the error of a step that took longer than one of its limits."""
+    limits = command.scheduling
+    match why:
+        case "waiting":
+            text = (
+                f"no worker began it within {limits.wait_ms / 1000:g} s of being due: start workers that serve the "
+                f"queue {command.queue!r} and have its code, or raise schedule_timeout"
+            )
+            return StepTimedOut(text, error_type="ScheduleTimeout", attempts=0)
+        case "silent":
+            text = f"the attempt sent no heartbeat for {limits.silence_ms / 1000:g} s"
+            return StepTimedOut(text, error_type="HeartbeatTimeout")
+        case _:
+            text = f"the attempt took longer than {command.timeout_ms / 1000:g} s"
+            return StepTimedOut(text, error_type="TimeoutError")
 
 
 _STOPPED: Final = Failure(

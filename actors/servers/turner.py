@@ -25,12 +25,14 @@ from kernel import (
     Appended,
     Begun,
     Command,
+    Eager,
     Ended,
     Event,
     Fetched,
     Gone,
     Held,
     NotFound,
+    PayloadUnusable,
     Record,
     Refused,
     StaleGeneration,
@@ -86,6 +88,10 @@ class Turner:
                     return
             except (StaleTurn, StaleGeneration, Ended):
                 continue
+            except PayloadUnusable as error:
+                log.warning("a workflow cannot be read here; it is left to other workers", error=str(error))
+                await self._aside.postpone(address, entry)
+                return
             except (NotFound, Gone):
                 self._drop(self._host.cache.get(address))
                 await self._settle(address, entry, "")
@@ -388,8 +394,12 @@ class Turner:
 
     async def _emit(self, address: str, record: Record) -> None:
         """Go on with a committed decision of many commands: they queue up behind those that were placed before."""
-        token = f"{draw_nonce():x}"
-        await self._host.store.turns.emit(address, generation=record.generation, token=token, eager=NOT_EAGER)
+        host, token = self._host, f"{draw_nonce():x}"
+        # Without a slot, inline steps alone are granted.
+        eager = Eager(host.incarnation, 0, ",", 0) if host.hands.takes else NOT_EAGER
+        turned = await host.store.turns.emit(address, generation=record.generation, token=token, eager=eager)
+        if turned.granted:
+            host.auditor.soon()  # which finds them held and not in hand
 
     async def _commit(self, replica: Replica) -> Turned:
         """Commit what the replica decided beyond what is known to be committed."""

@@ -106,6 +106,7 @@ class Worker:
         # Registered before the first read: whoever holds something and is not registered is taken for dead.
         await self._store.custody.register(incarnation, self._about())
         await self._store.custody.found(host.streams())
+        await host.learn_bands()
         self._pulse = self._make_pulse(incarnation)
         self._pulse.start()
         for link in self._store.space.links:
@@ -194,7 +195,7 @@ class Worker:
         """Entries that were read and not begun go to others at once, not after a timeout."""
         host = self.host
         for tag in self._store.space.keys.tags:
-            await self._store.custody.give_back(tag, host.incarnation, host.queue_names)
+            await self._store.custody.give_back(tag, host.incarnation, (*host.queue_names, *host.bands))
         await self._store.gateway.give_back(host.incarnation)
         for stream, group in host.streams():
             await self._store.custody.forget(stream, group, host.incarnation)

@@ -51,6 +51,7 @@ class Twin(WorkflowManager):
             default_partitions=1,
             patience_s=patience_s,
             now_ms=self.clock.now_ms,
+            codec=self.codec,
         )
         try:
             await space.open()

@@ -104,6 +104,8 @@ class Commands:
                 self.mismatch = describe_difference(self.workflow_id, seq, recorded, command, definition)
                 self.abort()
                 return 0
+            if recorded.arguments != command.arguments:
+                command = recorded  # arguments that may differ: what runs is what the journal holds
         asked.append(command)
         self.bytes += len(command.arguments)
         if pending is not None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.definitions import Action, BoundQuery, Definition, Mutation, Query, StepDefinition, Workflow
-    from actors.options import Duration, StepOptions
+    from actors.options import Duration
     from actors.workflow.commands import Commands
     from actors.workflow.loop import WorkflowLoop
     from actors.workflow.updates import UpdateHandlerDecorator, Updates
@@ -175,11 +175,11 @@ class Step:
         future.seq = commands.ask(command, future, definition)
         return future
 
-    def with_options(self, **options: Unpack[StepOptions]) -> Step:
+    def with_options(self, **options: Unpack[InlineStepOptions]) -> Step:
         """Return a copy that has options for the steps run through it. Further calls add to them, the later one wins.
 
         They are defaults: they win over what a step's decorator says, and what is said by ``with_options`` of the step
-        itself wins over them. Raises InvalidOption.
+        itself wins over them. What a kind of step cannot have (an action ``inline``) is left out. Raises InvalidOption.
         """
         merged = merge_options(self._options, options)
         resolve_options(StepSettings(), merged, kind="step", allowed=_DEFAULTS)

@@ -7,6 +7,7 @@ up; I6 ``held`` and the open tables agree. On a namespace in use two audits must
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kernel.store.space import Space
 
 ENDED: Final = frozenset({"completed", "failed", "canceled"})
+_REFERENCE: Final = re.compile(rb"\xc1l([0-9a-f]{40})")
 _WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait", "handler"})
 
 
@@ -124,6 +126,9 @@ def _journal(actor: ActorKeys) -> Iterator[str]:
     kept, rewound = int(record.get("kept", "0").rstrip("*")), record.get("kept", "").endswith("*")
     for seq in range(1, int(record["commands"]) + 1):
         yield from _command(actor, seq, kept=kept, rewound=rewound)
+    referred = {found.decode() for field in journal.values() for found in _REFERENCE.findall(field)}
+    if missing := referred - actor.large:
+        yield f"I2: large payloads are referred to and not there: {sorted(missing)}"
     if record["status"] in ENDED and "result" not in journal:
         yield "has ended without a result"
 
@@ -161,10 +166,11 @@ def _placed(found: PartitionKeys, actor: ActorKeys, seq: int, command: OpenComma
     if place in {"wait", "sent"}:
         return True
     if place.startswith("q:"):
-        queue, _, entry = place[2:].partition(":")
+        queue, entry, *timed = place[2:].split(":")
         fields = found.streams.get(f"q:{queue}", {}).get(entry, {})
         wanted = {"a": actor.address, "g": generation, "s": str(seq), "n": str(command.attempt)}
-        return wanted.items() <= fields.items()
+        waiting = Member("waiting", generation, seq, command.attempt, "", actor.address)
+        return wanted.items() <= fields.items() and (not timed or _member_text(waiting) in found.sets["delayed"])
     if place.startswith("outbox:"):
         fields = found.streams.get("outbox", {}).get(place.removeprefix("outbox:"), {})
         return fields.get("from") == actor.address and fields.get("s") == str(seq)
@@ -175,12 +181,13 @@ def _placed(found: PartitionKeys, actor: ActorKeys, seq: int, command: OpenComma
 def _members(command: OpenCommand, generation: str, seq: int, address: str) -> list[tuple[str, Member]]:
     """Return the members of sorted sets that an open command must have."""
     token, attempt = command.token, command.attempt
-    name, _, what = command.place.partition(":")
+    name, *marks = command.place.split(":")
     if name == "held":
+        armed = [what for mark, what in (("timed", "timeout"), ("beats", "silent")) if mark in marks]
         held = ("held", Member(command.worker, generation, seq, attempt, token, address))
-        timed = ("delayed", Member("timeout", generation, seq, attempt, token, address))
-        return [held, timed] if what == "timed" else [held]
-    return [(name, Member(what or "retry", generation, seq, attempt, "", address))]
+        return [held, *(("delayed", Member(what, generation, seq, attempt, token, address)) for what in armed)]
+    what = [marks[0] if marks else "retry", *("waiting" for mark in marks[1:] if mark == "timed")]
+    return [(name, Member(one, generation, seq, attempt, "", address)) for one in what]
 
 
 def _member_text(member: Member) -> str:
@@ -234,8 +241,10 @@ def _named(actor: ActorKeys) -> Iterator[tuple[str, str]]:
         yield "delayed", _member_text(Member(what, generation, 0, 0, "", address))
     for seq, command in actor.open.items():
         if command.place.startswith("q:"):
-            queue, _, entry = command.place[2:].partition(":")
+            queue, entry, *timed = command.place[2:].split(":")
             yield f"q:{queue}", entry
+            if timed:
+                yield "delayed", _member_text(Member("waiting", generation, seq, command.attempt, "", address))
         elif ":" in command.place or command.place in {"held", "retries"}:
             for name, member in _members(command, generation, seq, address):
                 yield name, _member_text(member)

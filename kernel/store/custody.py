@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from kernel.errors import ServerRefused
 from kernel.store import keys
@@ -46,6 +46,13 @@ class Custody:
     async def found(self, streams: Sequence[tuple[str, str]]) -> None:
         """Make the streams and groups that a worker reads, so that no read meets a missing one."""
         await asyncio.gather(*(found_group(self._space, stream, group) for stream, group in streams))
+
+    async def bands(self) -> set[str]:
+        """Return the bands that steps were put into so far, as ``default!7``."""
+        replies = await asyncio.gather(
+            *(self._space.send(tag, "SMEMBERS", keys.shared(tag, "bands")) for tag in self._space.keys.tags)
+        )
+        return {cast("bytes", name).decode() for reply in replies for name in listed(reply)}
 
     async def give_back(self, tag: str, worker: str, queues: Sequence[str]) -> None:
         """Put step and ready entries that a leaving worker had read and not begun at the ends of their streams."""

@@ -91,6 +91,8 @@ class Exclusive:
             ConnectionLost: it may or may not have happened.
             Obsolete, NotOwner, Ended …: nothing was written.
         """
+        payload = await self._space.payloads.put(held.address, held.generation, payload)
+        # `broken` stays as it is: the script fills in a number, and its words are the engine's own.
         words: list[str | bytes | int | float] = [
             *(self._space.clock, held.address, held.generation, held.seq, held.attempt, held.worker, held.token),
             *(nonce, at_ms, "ok", payload, broken, len(writes)),

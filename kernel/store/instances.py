@@ -9,6 +9,7 @@ from kernel.event import event_number
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import Reply, read_reply
+from kernel.store.payloads import get_all
 from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
 
@@ -78,6 +79,9 @@ class Instances:
         extra: list[str | bytes] = []
         for key, value in (fields or {}).items():
             extra += (key, value)
+        if not self._space.payloads.passes(arguments):
+            arguments, apart = self._space.payloads.pack(arguments)
+            extra += ("large", apart) if apart else ()
         return self._space.actor_call(
             "create",
             address,
@@ -117,6 +121,7 @@ class Instances:
             NotFound, Gone, Ended, StaleGeneration: nobody will take it.
         """
         nonce = draw_nonce() if nonce is None else nonce
+        payload, apart = self._space.payloads.pack(payload)
         reply = await self._space.actor_call(
             "append",
             address,
@@ -128,6 +133,7 @@ class Instances:
             name,
             payload,
             dedupe or f"={nonce}",
+            apart,
         )
         return accepted(reply)[1].decode()
 
@@ -141,6 +147,7 @@ class Instances:
             NotFound, Gone, Ended: there is nothing to end.
             NotOwner: somebody else started it.
         """
+        payload = self._space.payloads.encode(payload)
         reply = await self._space.actor_call(
             "cancel", address, self._space.clock, address, payload, 1 if tombstone_for else 0, tombstone_for
         )
@@ -168,24 +175,37 @@ class Instances:
     async def record(self, address: str) -> dict[str, bytes]:
         """Return all fields of an actor's record; empty if there is none."""
         tag = self._space.keys.tag_of(address)
-        return _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address)))
+        fields = _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address)))
+        if "reason" in fields:
+            fields["reason"] = await self._space.payloads.get(address, fields["reason"])
+        return fields
 
     async def read(self, address: str, part: str) -> dict[str, bytes]:
         """Return one of an actor's hashes whole: ``journal``, ``open`` or ``values``. For people, not for turns."""
         tag = self._space.keys.tag_of(address)
-        return _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address, part)))
+        fields = _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address, part)))
+        payloads = self._space.payloads
+        match part:
+            case "journal":
+                return await payloads.get_fields(address, fields)
+            case "values":
+                return await get_all(payloads, address, fields)
+            case _:
+                return fields
 
     async def field(self, address: str, part: str, name: str) -> bytes | None:
         """Return one field of one of an actor's hashes (``part`` empty: the record)."""
         tag = self._space.keys.tag_of(address)
         reply = await self._space.send(tag, "HGET", keys.actor(tag, address, part), name)
-        return reply if isinstance(reply, bytes) else None
+        if not isinstance(reply, bytes):
+            return None
+        if part == "journal":
+            return await self._space.payloads.get_field(address, name, reply)
+        return await self._space.payloads.get(address, reply)
 
     async def result(self, address: str) -> bytes | None:
         """Return the journal's result field: ``status|ms``, a line break, the payload; None if there is none."""
-        tag = self._space.keys.tag_of(address)
-        reply = await self._space.send(tag, "HGET", keys.actor(tag, address, "journal"), "result")
-        return reply if isinstance(reply, bytes) else None
+        return await self.field(address, "journal", "result")
 
     async def ending(self, address: str) -> tuple[str, bytes | None]:
         """Return an actor's status (empty: there is none) and its result field, by one round trip.
@@ -196,7 +216,10 @@ class Instances:
         status = self._space.send(tag, "HGET", keys.actor(tag, address), "status")
         result = self._space.send(tag, "HGET", keys.actor(tag, address, "journal"), "result")
         found = await status
-        return (found.decode() if isinstance(found, bytes) else ""), cast("bytes | None", await result)
+        field = await result
+        if isinstance(field, bytes):
+            field = await self._space.payloads.get_field(address, "result", field)
+        return (found.decode() if isinstance(found, bytes) else ""), cast("bytes | None", field)
 
     async def reply(self, address: str, dedupe: str) -> tuple[str, Reply | None]:
         """Return an actor's status (empty: there is none) and the reply to the update told under ``dedupe``, if any.
@@ -211,6 +234,8 @@ class Instances:
         reply = None
         if isinstance(told, bytes):
             reply = await self._space.send(tag, "HGET", journal, f"u{event_number(told.decode())}")
+        if isinstance(reply, bytes):
+            reply = await self._space.payloads.get_field(address, "u", reply)
         return (
             found.decode() if isinstance(found, bytes) else "",
             read_reply(reply) if isinstance(reply, bytes) else None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple, cast
 
-from kernel.decision import AT_THE_END_TOO, Command, CommandKind
+from kernel.decision import AT_THE_END_TOO, ORDINARY, Command, CommandKind, Scheduling
 from kernel.event import Event, EventKind
 
 EVENT_FAILED: Final = "event_failed"
@@ -53,14 +54,18 @@ def read_record(reply: list[bytes]) -> Record:
     )
 
 
-def write_command(command: Command, *, token: str, void: bool) -> bytes:
+def write_command(command: Command, *, token: str, void: bool, here: bool = True) -> bytes:
     """Return a command's journal field.
 
     The first line is text for scripts: ``kind|at|token|queue|due ms|timeout ms|flags|target|label``, flags ``o`` at
-    most once, ``d`` detached, ``v`` void (asked for and taken back in one turn). Then the length of the arguments in
-    decimal, a line break, the arguments, the options.
+    most once, ``d`` detached, ``v`` void (asked for and taken back in one turn), and where its scheduling is not as
+    usual ``s``, then ``i`` inline, ``w<ms>`` the longest wait for a worker, ``h<ms>`` the longest silence, ``p<n>`` the
+    priority. Then the length of the arguments in decimal, a line break, the arguments, the options. Without ``here``
+    an inline step goes through its queue after all.
     """
     flags = ("o" if command.at_most_once else "") + ("d" if command.detached else "") + ("v" if void else "")
+    if command.scheduling is not ORDINARY:
+        flags += _flags_of(command.scheduling if here else command.scheduling._replace(inline=False))
     label = "" if command.label == command.target else command.label
     head = (
         f"{command.kind}|{command.at}|{token}|{command.queue}|{command.due_ms}|{command.timeout_ms}|{flags}|"
@@ -69,6 +74,20 @@ def write_command(command: Command, *, token: str, void: bool) -> bytes:
     if command.kind in AT_THE_END_TOO:
         return head.encode() + command.arguments
     return b"%s%d\n%s%s" % (head.encode(), len(command.arguments), command.arguments, command.options)
+
+
+def _flags_of(scheduling: Scheduling) -> str:
+    wait_ms, silence_ms, priority, inline = scheduling
+    numbers = (("w", wait_ms), ("h", silence_ms), ("p", priority))
+    return "s" + ("i" if inline else "") + "".join(f"{letter}{number}" for letter, number in numbers if number)
+
+
+_NUMBERED: Final = re.compile(r"([whp])(\d+)")
+
+
+def _scheduling_of(flags: str) -> Scheduling:
+    numbers = {letter: int(number) for letter, number in _NUMBERED.findall(flags)}
+    return Scheduling(numbers.get("w", 0), numbers.get("h", 0), numbers.get("p", 0), "i" in flags)
 
 
 def read_command(field: bytes) -> Command:
@@ -92,6 +111,7 @@ def read_command(field: bytes) -> Command:
         timeout_ms=int(timeout),
         at_most_once="o" in flags,
         detached="d" in flags,
+        scheduling=_scheduling_of(flags) if "s" in flags else ORDINARY,
     )
 
 

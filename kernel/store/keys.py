@@ -11,8 +11,11 @@ K:<kind>.open:<id>       hash        commands asked for, without outcome        
 K:<kind>.staged:<id>     hash        token and count of an undecided turn's chunks              commit, the end
 K:<kind>.events:<id>     stream      mailbox                                                    park, the end
 K:<kind>.values:<id>     hash        published values                                           cleanup
+K:<kind>.large:<id>      hash        payloads too large for the journal, by their hash          cleanup, begin anew
 K:ready                  stream      actors with unconsumed events                              never (emptied)
 K:q:<queue>              stream      step commands                                              never (emptied)
+K:q:<queue>!<n>          stream      the same of priority n, 1 to 9                             never (emptied)
+K:bands                  set         which of those there are, as `<queue>!<n>`                 never
 K:outbox                 stream      messages to actors                                         never (emptied)
 K:held                   zset        begun and not completed, by worker                         emptied
 K:delayed, K:retries     zset        what is due later, by ms                                   emptied
@@ -104,7 +107,7 @@ def valid_id(actor_id: str) -> bool:
 
 
 def actor(tag: str, address: str, part: str = "") -> str:
-    """Return one of an actor's keys; ``part`` is empty for the record, else ``journal``, ``open``, ``values`` …."""
+    """Return one of an actor's keys; ``part`` is empty for the record, else ``journal``, ``open``, ``large`` …."""
     kind, _, actor_id = address.partition("/")
     return f"{tag}:{kind}.{part}:{actor_id}" if part else f"{tag}:{kind}:{actor_id}"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel.store import keys
 from kernel.store.keys import shared
+from kernel.store.payloads import split_field
 from kernel.store.reader import Entry
 from kernel.store.replies import listed
 
@@ -41,6 +43,33 @@ class Outbox:
     def __init__(self, space: Space) -> None:
         """Work in one namespace."""
         self._space = space
+
+    async def carried(self, message: Message) -> Message:
+        """Return a message with its payload as it can be given for the receiver.
+
+        Of a ``create`` that is the child's command, from the sender's journal unless it is in the message (nothing:
+        there is none). An ``outcome`` is not decoded, so whoever delivers it needs no keys; of ``on_complete`` it is.
+
+        Raises:
+            PayloadUnusable: it cannot be read here.
+        """
+        payloads, sender = self._space.payloads, message.sender
+        if message.what == "outcome":
+            return message._replace(payload=await payloads.carry(sender, message.payload))
+        if message.what == "on_complete":
+            return message._replace(payload=await payloads.get(sender, message.payload))
+        if message.what != "create":
+            return message
+        field = message.payload or await self._command(sender, message.seq)
+        parts = split_field("c", field) if field else None
+        if parts is not None:
+            field = parts.joined(await payloads.carry(sender, parts.payload))
+        return message._replace(payload=field)
+
+    async def _command(self, sender: str, seq: str) -> bytes:
+        tag = self._space.keys.tag_of(sender)
+        reply = await self._space.send(tag, "HGET", keys.actor(tag, sender, "journal"), f"c{seq}")
+        return reply if isinstance(reply, bytes) else b""
 
     async def sent(self, message: Message) -> bool:
         """Take a message out of the outbox after a definite answer; False: somebody else did."""

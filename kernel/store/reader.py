@@ -66,10 +66,15 @@ class Reader:
         """Wait for news: at most one entry of each stream; empty after ``block_ms`` or when the connection broke."""
         return await self._read(self._streams, each=1, block_ms=block_ms)
 
-    async def more(self, count: int) -> list[Entry]:
-        """Return at most ``count`` entries (at least 1) that wait already."""
-        streams, each = self._share(count)
+    async def more(self, count: int, streams: tuple[str, ...] = ()) -> list[Entry]:
+        """Return at most ``count`` entries (at least 1) that wait already, of all streams or of these."""
+        streams, each = self._share(count, streams or self._streams)
         return await self._read(streams, each=each, block_ms=0)
+
+    async def waiting(self) -> list[str]:
+        """Return the streams that hold entries; some may have been delivered, and are looked at."""
+        replies = await asyncio.gather(*(self._space.send(stream, "XLEN", stream) for stream in self._streams))
+        return [stream for stream, count in zip(self._streams, replies, strict=True) if count]
 
     async def _read(self, streams: tuple[str, ...], *, each: int, block_ms: int) -> list[Entry]:
         blocking: tuple[str | int, ...] = ("BLOCK", block_ms) if block_ms else ()
@@ -104,11 +109,11 @@ class Reader:
             with contextlib.suppress(*LOST, RedisError):
                 await lane.close()
 
-    def _share(self, count: int) -> tuple[tuple[str, ...], int]:
-        if len(self._streams) <= count:
-            return self._streams, count // len(self._streams)
-        self._turn = (self._turn + count) % len(self._streams)
-        rotated = self._streams[self._turn :] + self._streams[: self._turn]
+    def _share(self, count: int, streams: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+        if len(streams) <= count:
+            return streams, count // len(streams)
+        self._turn = (self._turn + count) % len(streams)
+        rotated = streams[self._turn :] + streams[: self._turn]
         return rotated[: max(count, 1)], 1
 
     async def _ask(self, words: tuple[str | int, ...], block_ms: int) -> object:

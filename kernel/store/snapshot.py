@@ -61,8 +61,10 @@ class ActorKeys:
     journal: dict[str, bytes] = field(default_factory=dict[str, bytes])
     open: dict[int, OpenCommand] = field(default_factory=dict[int, OpenCommand])
     mailbox: list[str] = field(default_factory=list[str])
+    large: set[str] = field(default_factory=set[str])
+    """Hashes of the payloads that are kept apart."""
     parts: set[str] = field(default_factory=set[str])
-    """Which of its keys exist: record, journal, open, staged, events, values."""
+    """Which of its keys exist: record, journal, open, staged, events, values, large."""
     expires: bool = False
     """The record has a time to live."""
 
@@ -145,6 +147,8 @@ async def _read_actor(space: Space, found: PartitionKeys, key: str, kind: str, a
         case "events":
             reply = listed(await space.send(key, "XRANGE", key, "-", "+"))
             actor.mailbox = [entry.decode() for entry, _ in reply]
+        case "large":
+            actor.large = set(await _strings(space, key, "HKEYS", key))
         case _:
             pass
 

@@ -15,6 +15,7 @@ from kernel.compatibility import check_server
 from kernel.errors import Misconfigured, NamespaceMismatch, ServerRefused, ServerUnreachable
 from kernel.store.keys import Keys, tag, valid_namespace
 from kernel.store.link import LOST, Call, Lane, Link, Words
+from kernel.store.payloads import Payloads
 from kernel.store.pump import fail
 from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from kernel.store.lanes import Connector
+    from kernel.store.payloads import Codec
 
 FORMAT: Final = 1
 """Version of the data's layout."""
@@ -64,11 +66,13 @@ class Space:
         default_partitions: int = DEFAULT_PARTITIONS,
         patience_s: float | None = 10.0,
         now_ms: Callable[[], int] | None = None,
+        codec: Codec | None = None,
     ) -> None:
         """Prepare; ``open`` connects.
 
         ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a
-        server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests.
+        server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests. ``codec``:
+        what payloads pass through.
         """
         if not valid_namespace(namespace):
             raise Misconfigured(
@@ -77,6 +81,7 @@ class Space:
         self.connector = connector
         self.namespace = namespace
         self.seed = 0
+        self.payloads = Payloads(self, codec)
         self._asked = partitions
         self._default = default_partitions
         self._patience_s = patience_s

@@ -97,6 +97,7 @@ class Steps:
 
         Raises:
             Obsolete: nobody needs it, or somebody else has it; its entry is gone.
+            PayloadUnusable: it is held now, but its arguments cannot be read here: give it back.
         """
         reply = await self._space.call(
             "begin",
@@ -112,19 +113,21 @@ class Steps:
             queued.entry,
         )
         held = Held(queued.address, queued.generation, queued.seq, queued.attempt, worker, token)
-        return _begun(held, accepted(reply))
+        return await self._begun(held, accepted(reply))
 
     async def adopt(self, held: Held) -> Begun:
         """Confirm that a command listed as held is still the caller's.
 
         Raises:
             Obsolete: it is not; the listing was old.
+            PayloadUnusable: it is, but its arguments cannot be read here: give it back.
         """
-        return _begun(held, accepted(await self._space.actor_call("adopt", held.address, held.member)))
+        return await self._begun(held, accepted(await self._space.actor_call("adopt", held.address, held.member)))
 
     async def beat(self, held: Held, details: bytes) -> bool:
         """Leave details for the next attempt; False: the step is no longer wanted, or somebody else's."""
-        reply = await self._space.actor_call("beat", held.address, held.member, details)
+        details = await self._space.payloads.put(held.address, held.generation, details)
+        reply = await self._space.actor_call("beat", held.address, held.member, details, self._space.clock)
         return bool(listed(reply)[0] == b"OK")
 
     async def complete(self, held: Held, *, nonce: int, at_ms: int, status: str, payload: bytes) -> Appended:
@@ -133,6 +136,7 @@ class Steps:
         Raises:
             Obsolete, NotOwner, NotFound, Gone, Ended, StaleGeneration: it is not wanted from this caller.
         """
+        payload = await self._space.payloads.put(held.address, held.generation, payload)
         reply = await self._space.actor_call(
             "complete", held.address, *self.complete_arguments(held, nonce, at_ms, status, payload), b"", 0
         )
@@ -178,6 +182,10 @@ class Steps:
         Raises:
             as ``complete``.
         """
+        if not self._space.payloads.passes(payload, commands, end):
+            payload, commands, end = await self._space.payloads.put_decision(
+                held.address, held.generation, payload, commands, end
+            )
         reply = await self._space.actor_call(
             "advance",
             held.address,
@@ -213,6 +221,7 @@ class Steps:
 
     async def retry(self, held: Held, *, error: bytes, delay_ms: int) -> None:
         """Record a failed attempt and set the next one."""
+        error = await self._space.payloads.put(held.address, held.generation, error)
         reply = await self._space.actor_call(
             "retry",
             held.address,
@@ -257,6 +266,12 @@ class Steps:
             unknown,
         )
 
+    async def _begun(self, held: Held, reply: list[bytes]) -> Begun:
+        payloads = self._space.payloads
+        command = read_command(await payloads.get_field(held.address, "c", reply[1]))
+        details = await payloads.get(held.address, reply[5])
+        return Begun(held, command, int(reply[3]), int(reply[4]), details)
+
     async def held_by(self, worker: str) -> list[Held]:
         """List what Redis says a worker holds. A listing, old when it arrives: confirm by ``adopt``."""
         replies = await asyncio.gather(
@@ -287,10 +302,6 @@ def read_queued(tag: str, queue: str, entry: bytes, fields: list[bytes]) -> Queu
         target=values[b"t"].decode(),
         crashes=int(values[b"c"]),
     )
-
-
-def _begun(held: Held, reply: list[bytes]) -> Begun:
-    return Begun(held, read_command(reply[1]), int(reply[3]), int(reply[4]), reply[5])
 
 
 def read_appended(reply: list[bytes]) -> Appended:

@@ -30,10 +30,12 @@ WAITING_MAX: Final = 1_000
 
 
 class TimedOut(NamedTuple):
-    """An attempt that took too long; retry or complete it under its owner's token."""
+    """An attempt that took too long; retry or complete it under its owner's token (none, if it waits for a worker)."""
 
     held: Held
     command: Command
+    why: str
+    """``timeout`` (of the attempt), ``silent`` (no heartbeat), or ``waiting`` (no worker has begun it)."""
 
 
 class Promoted(NamedTuple):
@@ -100,6 +102,6 @@ def next_due(space: Space, client: Redis) -> int | None:
 
 def _timed_out(words: list[bytes]) -> TimedOut:
     member, worker, command = words
-    _, generation, seq, attempt, token, address = member.decode().split("|", 5)
+    why, generation, seq, attempt, token, address = member.decode().split("|", 5)
     held = Held(address, generation, int(seq), int(attempt), worker.decode(), token)
-    return TimedOut(held, read_command(command))
+    return TimedOut(held, read_command(command), why)

@@ -94,7 +94,8 @@ class Turns:
         rest = reply[1 + RECORD_FIELDS :]
         if rest and rest[0] == b"GAP":
             return Fetched(record, None)
-        return Fetched(record, [mailbox_event(rest[i + 1]) for i in range(0, len(rest), 2)])
+        events = [mailbox_event(rest[i + 1]) for i in range(0, len(rest), 2)]
+        return Fetched(record, await self._space.payloads.get_events(address, events) if events else events)
 
     async def history(self, address: str, record: Record) -> History:
         """Read the journal up to the record's head, in pages.
@@ -108,7 +109,9 @@ class Turns:
         count = max(record.commands, record.kept)
         fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
         values = await self._values(tag, journal, fields)
-        commands = [read_command(values[f"c{seq}"]) for seq in range(1, record.commands + 1)]
+        payloads = self._space.payloads
+        written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
+        commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
         events = {
             event.number: event
             for seq in range(1, count + 1)
@@ -122,7 +125,7 @@ class Turns:
         now = await self._space.send(tag, "HGET", keys.actor(tag, address), "generation")
         if now != record.generation.encode():
             raise StaleGeneration(str(now))
-        return History(record, commands, [events[n] for n in sorted(events)])
+        return History(record, commands, await payloads.get_events(address, [events[n] for n in sorted(events)]))
 
     async def _values(self, tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
         pages = [fields[i : i + PAGE] for i in range(0, len(fields), PAGE)]
@@ -160,6 +163,9 @@ class Turns:
             StaleTurn: somebody else took the actor forward, or it ended or stopped; nothing changed.
             StaleGeneration, Ended, NotFound, Gone: as they say.
         """
+        payloads = self._space.payloads
+        if not payloads.passes(b"", commands, end):
+            _, commands, end = await payloads.put_decision(address, generation, b"", commands, end)
         staged = 0
         if len(commands) > CHUNK:
             for i in range(0, len(commands), CHUNK):
@@ -276,8 +282,9 @@ class Turns:
 
     async def stop(self, address: str, *, generation: str, base: str, reason: bytes, fingerprint: str) -> None:
         """Set an actor aside. ``base``: the consumed id that this was decided on (empty: whatever it is)."""
+        payloads = self._space.payloads
         reply = await self._space.actor_call(
-            "stop", address, self._space.clock, address, generation, base, reason, fingerprint
+            "stop", address, self._space.clock, address, generation, base, payloads.encode(reason), fingerprint
         )
         accepted(reply)
 

@@ -372,7 +372,7 @@ async def test_what_follows_a_time_out_on_another_worker_runs_once(manager: Work
         handle = await manager.start(flow)
         await seen(handle, in_state("slow", "queued"))
         begun = await begin_for(await manager.store(), "other", worker="another")
-        await worker.host.runner.time_out(TimedOut(begun.held, begun.command))
+        await worker.host.runner.time_out(TimedOut(begun.held, begun.command, "timeout"))
         async with asyncio.timeout(2):
             assert await handle.result() == 1
     assert ran == [1]

@@ -91,6 +91,7 @@ def test_what_is_told_is_answered_as_it_says(guide: ModuleType, told: str, expec
         ("impatient", "c-1", "thanks, c-1"),
         ("first_wins", "c-1", "answered"),
         ("careful", 7, "sent 7"),
+        ("copying", 3, "3 pages"),
         ("collect", [], [f"thanks, {n}" for n in range(6)]),
         ("greet", "c-1", "dear customer, c-1"),
         ("bill_of_last_year", "c-1", 0),

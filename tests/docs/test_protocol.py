@@ -66,7 +66,7 @@ def test_every_refusal_is_explained() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == {word.decode() for word in REFUSALS}
 
 
-@pytest.mark.parametrize("channel", ["changed", "ended", "due", "revoked", "replied"])
+@pytest.mark.parametrize("channel", ["changed", "ended", "due", "revoked", "replied", "band"])
 def test_every_channel_is_named(channel: str) -> None:
     table = TEXT.partition("\n## Channels")[2].partition("\n## ")[0]
     assert f"`K:{channel}" in table
@@ -74,7 +74,7 @@ def test_every_channel_is_named(channel: str) -> None:
 
 def test_every_channel_that_a_script_speaks_on_is_in_the_list_above() -> None:
     spoken = {word for file in LUA.rglob("*.lua") for word in re.findall(r"K \.\. ':(\w+):?'", published(file))}
-    assert spoken <= {"due", "revoked", "ended", "replied"}
+    assert spoken <= {"due", "revoked", "ended", "replied", "band"}
 
 
 def published(file: Path) -> str:

@@ -9,6 +9,7 @@ import pytest
 from kernel.memory import drop_memory_server
 from kernel.store import scripts, turns
 from kernel.store.connect import connector
+from kernel.store.payloads import LARGE_BYTES
 from tests.store.checked import CheckedSpace
 from tests.store.walk import Walk
 
@@ -17,12 +18,28 @@ ACTORS = {"wf/a": b"", "wf/b": b"family again"}
 STEPS_MAX = 6000
 
 
-async def walk(seed: int) -> None:
+class Backwards:
+    """A codec that can be seen to have been there."""
+
+    def encode(self, data: bytes) -> bytes:
+        return b"<" + data[::-1]
+
+    def decode(self, data: bytes) -> bytes:
+        assert data[:1] == b"<"
+        return data[:0:-1]
+
+
+async def walk(seed: int, *, large_bytes: int = LARGE_BYTES, codec: Backwards | None = None) -> None:
     walks: list[Walk] = []
     url = f"memory://walk{seed}"
     space = CheckedSpace(
-        connector(url), namespace="t", partitions=1, now_ms=lambda: walks[0].now if walks else 1_000_000
+        connector(url),
+        namespace="t",
+        partitions=1,
+        now_ms=lambda: walks[0].now if walks else 1_000_000,
+        codec=codec,
     )
+    space.payloads.large_bytes = large_bytes
     await space.open()
     try:
         walks.append(Walk(space, seed, FAULTS))
@@ -37,6 +54,11 @@ async def walk(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(14))
 def test_every_actor_ends_and_every_invariant_holds_after_every_call(seed: int) -> None:
     asyncio.run(walk(seed))
+
+
+@pytest.mark.parametrize("seed", range(200, 206))
+def test_so_they_do_with_payloads_that_are_encoded_and_kept_apart(seed: int) -> None:
+    asyncio.run(walk(seed, large_bytes=8, codec=Backwards()))
 
 
 @pytest.mark.parametrize("seed", range(100, 108))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from kernel.decision import AT_THE_END_TOO, Command, End
+from kernel.decision import AT_THE_END_TOO, Command, End, Scheduling
 from kernel.event import ZERO, Event, event_number
 from kernel.store.journal import write_command
 
@@ -72,8 +72,9 @@ class Toy:
         if event.payload == b"child":
             self._ask("last", "step", event, queue="default")
             return
-        self._ask("one", "step", event, queue="default")
-        self._ask("two", "step", event, queue="default", timeout_ms=500, at_most_once=True)
+        self._ask("one", "step", event, queue="default", scheduling=Scheduling(wait_ms=900))
+        silence = Scheduling(silence_ms=400)
+        self._ask("two", "step", event, queue="default", timeout_ms=500, at_most_once=True, scheduling=silence)
         self._ask("timer", "timer", event, due_ms=event.at_ms + TIMER_MS)
         self._ask("go", "wait", event)
         self._ask("ask", "handler", event)
@@ -104,7 +105,7 @@ class Toy:
         if "clean" not in self._roles:
             for seq in sorted(self.open):
                 self._close(seq)
-            self._ask("clean", "step", event, queue="default")
+            self._ask("clean", "step", event, queue="default", scheduling=Scheduling(inline=True))
 
     def _outcome(self, event: Event) -> None:
         if event.seq not in self.open:
@@ -125,7 +126,7 @@ class Toy:
         ):
             for other in ("one", "two", "timer"):
                 self._close(self._roles[other])
-            self._ask("last", "step", event, queue="default", due_ms=0)
+            self._ask("last", "step", event, queue="default", scheduling=Scheduling(wait_ms=700, priority=3))
 
     def fields(self, first: int, token: str, canceled: Sequence[int | str]) -> list[bytes]:
         """Return the journal fields of the commands from ``first`` on."""

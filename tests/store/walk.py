@@ -17,6 +17,7 @@ from kernel.store.journal import read_command
 from kernel.store.outbox import Message, read_message
 from kernel.store.reader import Entry
 from kernel.store.replies import listed
+from kernel.store.restarting import NoSuchCommand
 from kernel.store.steps import Appended, Begun, Held, read_queued
 from kernel.store.turns import LIVE, NOT_EAGER, Eager
 from tests.store.gate import Gate
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 READY: Final = "ready"
 QUEUE: Final = "q:default"
+BAND: Final = "q:default!3"
 OUTBOX: Final = "outbox"
-GROUPS: Final = {READY: "dispatchers", QUEUE: "workers", OUTBOX: "couriers"}
+GROUPS: Final = {READY: "dispatchers", QUEUE: "workers", BAND: "workers", OUTBOX: "couriers"}
 HEIR: Final = "heir"
 """The worker that takes over; it outlives all."""
 CONVICT_AT: Final = 50
@@ -189,10 +191,11 @@ class Walk:
                 await self._turns(me, entry.fields[1].decode(), entry.id.decode())
 
     async def _queue(self, me: Worker, last: str = ">") -> None:
-        for entry in await self._read(me, QUEUE, last):
-            if await self._acknowledge_if_deleted(entry, QUEUE):
+        stream = self.rng.choice([QUEUE, BAND])
+        for entry in await self._read(me, stream, last):
+            if await self._acknowledge_if_deleted(entry, stream):
                 continue
-            queued = read_queued(self.tag, "default", entry.id, entry.fields)
+            queued = read_queued(self.tag, stream.removeprefix("q:"), entry.id, entry.fields)
             if self.rng.random() < 0.1:
                 await self.gate.call(lambda q=queued: self.store.steps.decline(q, delay_ms=200))  # type: ignore[misc]
                 continue
@@ -287,7 +290,8 @@ class Walk:
         return toy, len(toy.commands), len(toy.canceled)
 
     def _eager(self, me: Worker) -> Eager:
-        return Eager(me.name, self.rng.randrange(3), ",default,", 10**15) if self.rng.random() < 0.7 else NOT_EAGER
+        queues = self.rng.choice([",default,", "!,default,default!3,"])
+        return Eager(me.name, self.rng.randrange(3), queues, 10**15) if self.rng.random() < 0.7 else NOT_EAGER
 
     async def _granted(self, me: Worker, address: str, generation: str, granted: tuple[int, ...], token: str) -> None:
         for seq in granted:
@@ -305,6 +309,9 @@ class Walk:
         nonce, status = self._nonce(), self.rng.choice(["ok", "ok", "failed"])
         steps = self.store.steps
         try:
+            if self.rng.random() < 0.1:
+                await self.gate.call(lambda: steps.beat(held, b"alive"))
+                return
             if self.rng.random() < 0.1:
                 await self.gate.call(lambda: steps.retry(held, error=b"oops", delay_ms=self.rng.choice([0, 300])))
             elif self.rng.random() < 0.05:
@@ -394,7 +401,7 @@ class Walk:
         for entry in await self._read(me, OUTBOX, last):
             if await self._acknowledge_if_deleted(entry, OUTBOX):
                 continue
-            message = read_message(entry)
+            message = await self.store.outbox.carried(read_message(entry))
             with contextlib.suppress(Refused):
                 await self._deliver(message)
             await self.gate.call(lambda m=message: self.store.outbox.sent(m))  # type: ignore[misc]
@@ -473,7 +480,7 @@ class Walk:
             first = self.rng.choice([None, 1, 2, 5])
             try:
                 await self.gate.call(lambda: self.store.turns.restart(address, from_seq=first, nonce=nonce))
-            except ValueError:
+            except NoSuchCommand:
                 return
             self.faults["restart"] -= 1
             self.log.append(f"restart {address} from {first}")

@@ -2,7 +2,7 @@
 -- Why a script: the number that the fact gets, its payload and the wake-up belong together.
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 address  3 generation ('' = the current one)  4 nonce  5 kind (event | event_failed | update | cancel_requested)  6 name
---      7 payload  8 dedupe id ('' = none: a repeated call would tell it twice)
+--      7 payload  8 dedupe id ('' = none: a repeated call would tell it twice)  9 what a large payload refers to ('' = it is not)
 -- Returns APPENDED event id | DUPLICATE event id | NOT_FOUND | GONE | ENDED … | STALE_GENERATION …
 -- Cost: 5 commands.
 --@ actor
@@ -21,6 +21,7 @@ if ended(a) then return refuse('ENDED', a) end
 if ARGV[3] ~= '' and ARGV[3] ~= a.generation then return refuse('STALE_GENERATION', a) end
 local now, cancels = clock(ARGV[1]), ARGV[5] == 'cancel_requested'
 if cancels then redis.call('HDEL', a.record, '') end -- taken also at maxmemory, see complete; other facts are not
+if ARGV[9] ~= '' then redis.call('HSET', part(a, 'large'), string.sub(ARGV[7], 3), ARGV[9]) end
 local id = record_event(a, ARGV[4], ARGV[5], digits(now), ARGV[6], ARGV[7])
 if ARGV[8] ~= '' then redis.call('HSET', a.journal, 'd' .. ARGV[8], id) end
 redis.call('HSET', a.record, 'appended', id)

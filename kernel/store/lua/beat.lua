@@ -1,8 +1,8 @@
 -- beat: a running step says that it is alive and leaves details for its next attempt.
 -- KEYS 1 tag
--- ARGV 1 held member  2 details ('' = leaves those of before)
+-- ARGV 1 held member  2 details ('' = leaves those of before)  3 now ms
 -- Returns OK | CANCELED (no longer wanted) | NOT_OWNER (somebody else's now)
--- Cost: 4 commands.
+-- Cost: 4 commands, 7 if it has a limit of silence.
 --@ actor
 --@ open
 --@ members
@@ -11,6 +11,10 @@ local a = load(address)
 local o = a and not unfit(a, generation) and read_open(a, seq)
 if not o or o.attempt ~= attempt then return { 'CANCELED' } end
 if o.worker ~= worker or o.token ~= token then return { 'NOT_OWNER' } end
+if string.sub(o.place, -6) == ':beats' then
+  local silence = string.match(head_of(redis.call('HGET', a.journal, 'c' .. seq)).flags, 'h(%d+)')
+  schedule('delayed', clock(ARGV[3]) + tonumber(silence), member('silent', a.generation, seq, attempt, token, a.address))
+end
 if ARGV[2] ~= '' then
   redis.call('HDEL', a.record, '') -- see complete
   redis.call('HSET', a.journal, 'h' .. seq, ARGV[2])

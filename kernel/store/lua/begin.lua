@@ -19,13 +19,13 @@ local o = read_open(a, seq)
 if not o or o.attempt ~= ARGV[5] then return drop() end
 local command = redis.call('HGET', a.journal, 'c' .. seq)
 if o.worker == '' then
-  if o.place ~= 'q:' .. ARGV[8] .. ':' .. entry then return drop() end
-  local now, head, place = clock(ARGV[1]), head_of(command), 'held'
+  local here = 'q:' .. ARGV[8] .. ':' .. entry
+  if o.place ~= here and o.place ~= here .. ':timed' then return drop() end
+  local now = clock(ARGV[1])
   redis.call('HDEL', a.record, '') -- see complete
-  if head.timeout > 0 then
-    place = 'held:timed'
-    schedule('delayed', now + head.timeout, member('timeout', a.generation, seq, o.attempt, ARGV[7], a.address))
-  end
+  if o.place ~= here then redis.call('ZREM', K .. ':delayed', member('waiting', a.generation, seq, o.attempt, '', a.address)) end
+  --@ hold
+  local place = hold(a, now, seq, o.attempt, ARGV[7], head_of(command))
   o.begun = digits(now)
   redis.call('HSET', a.open, seq, open_value(o.attempt, ARGV[6], ARGV[7], place, o.begun, o.crashes))
   redis.call('ZADD', K .. ':held', 0, member(ARGV[6], a.generation, seq, o.attempt, ARGV[7], a.address))

@@ -2,8 +2,8 @@
 -- Why a script: a due member and the place that it moves to change together; two timekeepers may do it at once.
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 nonce base (15 digits)  3 limit (<= 100)  4 payload of a workflow's timeout  5 lease of a timed-out attempt, ms
--- Returns number moved, next due ms ('' = nothing waits), now ms, then (member, worker, command) triples of attempts that timed out: the caller
---      decides by retry or complete under the owner's token; until it does they come again after the lease.
+-- Returns number moved, next due ms ('' = nothing waits), now ms, then (member, worker, command) triples of attempts that timed out, and of steps
+--      that waited too long for a worker (worker empty): the caller decides by retry or complete under the owner's token; until it does they come again after the lease.
 -- Cost: up to 10 commands a member.
 --@ actor
 --@ open
@@ -21,9 +21,10 @@ end
 
 local function step_due(a, seq, attempt, place)
   local o = read_open(a, seq)
-  if not o or o.attempt ~= attempt or o.place ~= place then return end
+  if not o or o.attempt ~= attempt or (o.place ~= place and o.place ~= place .. ':timed') then return end
   local head = head_of(redis.call('HGET', a.journal, 'c' .. seq))
-  redis.call('HSET', a.open, seq, open_value(attempt, '', '', enqueue(a, seq, attempt, head, o.crashes), '', o.crashes))
+  local to = enqueue(a, now, seq, attempt, head, o.crashes, o.place ~= place)
+  redis.call('HSET', a.open, seq, open_value(attempt, '', '', to, '', o.crashes))
 end
 
 local act = {}
@@ -82,7 +83,7 @@ for _, set in ipairs({ 'delayed', 'retries' }) do
     redis.call('ZREM', K .. ':' .. set, m)
     moved = moved + 1
     if fits and what == 'start' and a.status == 'scheduled' then start(a)
-    elseif fits and what == 'timeout' and live(a) then timed_out(a, m, seq, attempt, token)
+    elseif fits and (what == 'timeout' or what == 'silent' or what == 'waiting') and live(a) then timed_out(a, m, seq, attempt, token)
     elseif fits and what == 'sweep' and ended(a) then sweep_on(a)
     elseif fits and live(a) and act[what] then act[what](a, seq, attempt)
     elseif fits and what == 'deadline' and a.status == 'scheduled' then act.deadline(a)

@@ -11,7 +11,7 @@ local a = load(ARGV[2])
 if not a or not live(a) then return { 0, 0, '0' } end
 local now, again, healed = clock(ARGV[1]), 0, 0
 local function placed(o, m)
-  local queue, entry = string.match(o.place, '^q:([^:]+):(.+)$')
+  local queue, entry = string.match(o.place, '^q:([^:]+):([^:]+)')
   if queue then return #redis.call('XRANGE', K .. ':q:' .. queue, entry, entry) > 0 end
   entry = string.match(o.place, '^outbox:(.+)$')
   if entry then return #redis.call('XRANGE', K .. ':outbox', entry, entry) > 0 end
@@ -20,7 +20,7 @@ local function placed(o, m)
 end
 local function member_of(o, seq)
   if string.sub(o.place, 1, 4) == 'held' then return member(o.worker, a.generation, seq, o.attempt, o.token, a.address) end
-  local what = string.match(o.place, '^delayed:(%a+)$') or 'retry'
+  local what = string.match(o.place, '^delayed:(%a+)') or 'retry'
   return member(what, a.generation, seq, o.attempt, '', a.address)
 end
 local function put_back(seq, o, head)
@@ -32,7 +32,7 @@ local function put_back(seq, o, head)
     redis.call('ZADD', K .. ':held', 0, member_of(o, seq)) -- it may have started: its worker's audit or its requeue decides
   else
     o.worker, o.token, o.begun = '', '', ''
-    o.place = enqueue(a, seq, o.attempt, head, o.crashes)
+    o.place = enqueue(a, now, seq, o.attempt, head, o.crashes)
   end
   redis.call('HSET', a.open, seq, open_value(o.attempt, o.worker, o.token, o.place, o.begun, o.crashes))
 end

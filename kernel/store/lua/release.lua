@@ -22,7 +22,8 @@ if unfit(a, ARGV[3]) then return drop('OBSOLETE') end
 local o, word = owned(a)
 -- Of a command that was not begun any mismatch makes the entry obsolete: the open table names the place that counts.
 if not o then return (word == 'OBSOLETE' or ARGV[9] ~= '') and drop('OBSOLETE') or { word } end
-if o.worker == '' and o.place ~= 'q:' .. ARGV[8] .. ':' .. ARGV[9] then return drop('OBSOLETE') end
+local here = 'q:' .. ARGV[8] .. ':' .. ARGV[9]
+if o.worker == '' and o.place ~= here and o.place ~= here .. ':timed' then return drop('OBSOLETE') end
 local now, seq, delay = clock(ARGV[1]), ARGV[4], tonumber(ARGV[10])
 local head = head_of(redis.call('HGET', a.journal, 'c' .. seq))
 redis.call('HDEL', a.record, '') -- see complete
@@ -33,12 +34,15 @@ if o.worker ~= '' and has(head.flags, 'o') and ARGV[12] ~= '' then
   redis.call('PUBLISH', a.channel, id)
   return { 'COMPLETED', id }
 end
+-- Who has waited and was not begun goes on waiting: its time is not given anew.
+local waits = o.worker == '' and o.place ~= here
+if waits then o.place = here end
 unplace(a, seq, o)
-local place = 'delayed:release'
+local place = 'delayed:release' .. (waits and ':timed' or '')
 if delay > 0 then
   schedule('delayed', now + delay, member('release', a.generation, seq, o.attempt, '', a.address))
 else
-  place = enqueue(a, seq, o.attempt, head, o.crashes)
+  place = enqueue(a, now, seq, o.attempt, head, o.crashes, waits)
 end
 redis.call('HSET', a.open, seq, open_value(o.attempt, '', '', place, '', o.crashes))
 redis.call('PUBLISH', a.channel, 'q')

@@ -33,7 +33,7 @@ for _, m in ipairs(members) do
       finish_step(a, seq, o, ARGV[7])
     else
       unplace(a, seq, o)
-      redis.call('HSET', a.open, seq, open_value(attempt, '', '', enqueue(a, seq, attempt, head, tostring(crashes)), '', tostring(crashes)))
+      redis.call('HSET', a.open, seq, open_value(attempt, '', '', enqueue(a, now, seq, attempt, head, tostring(crashes)), '', tostring(crashes)))
       redis.call('PUBLISH', a.channel, 'q')
     end
   end

@@ -21,7 +21,7 @@ local attempt, place = tostring(tonumber(o.attempt) + 1), 'retries'
 if delay > 0 then
   schedule('retries', now + delay, member('retry', a.generation, seq, attempt, '', a.address))
 else
-  place = enqueue(a, seq, attempt, head_of(redis.call('HGET', a.journal, 'c' .. seq)), o.crashes)
+  place = enqueue(a, now, seq, attempt, head_of(redis.call('HGET', a.journal, 'c' .. seq)), o.crashes)
 end
 redis.call('HSET', a.open, seq, open_value(attempt, '', '', place, '', o.crashes))
 redis.call('PUBLISH', a.channel, 'r')

@@ -7,6 +7,7 @@
 local function begin_anew(a, now, arguments, list, at)
   -- Messages that start detached children must not look into a journal that is about to go: they take their command along.
   local function carry_children(a)
+    local carried = {}
     local all = redis.call('HGETALL', a.open)
     for i = 1, #all, 2 do
       local entry = string.match(parse_open(all[i + 1]).place, '^outbox:(.+)$')
@@ -17,9 +18,25 @@ local function begin_anew(a, now, arguments, list, at)
           redis.call('XACK', K .. ':outbox', 'couriers', entry)
           if redis.call('XDEL', K .. ':outbox', entry) == 1 then redis.call('HINCRBY', a.record, 'undelivered', -1) end
           post(a, 'create', '', { 's', all[i], 't', head.token, 'p', command })
+          carried[#carried + 1] = command
         end
       end
     end
+    return carried
+  end
+
+  -- Of the large payloads those stay that something still refers to; all, while messages that may refer to some are on
+  -- their way (the next generation's beginning, or the cleanup, takes what was left).
+  local function drop_large(a, texts)
+    local large, kept, dropped = part(a, 'large'), {}, {}
+    if redis.call('EXISTS', large) == 0 or tonumber(redis.call('HGET', a.record, 'undelivered') or '0') > 0 then return end
+    for _, text in ipairs(texts) do
+      for digest in string.gmatch(text, '\193l(%x+)') do kept[string.sub(digest, 1, 40)] = true end
+    end
+    for _, digest in ipairs(redis.call('HKEYS', large)) do
+      if not kept[digest] then dropped[#dropped + 1] = digest end
+    end
+    for from = 1, #dropped, 1000 do redis.call('HDEL', large, unpack(dropped, from, math.min(#dropped, from + 999))) end
   end
 
   -- Dedupe fields and replies of this generation (older ones have had their time), as a flat list.
@@ -86,10 +103,15 @@ local function begin_anew(a, now, arguments, list, at)
     end
   end
 
-  carry_children(a)
+  local texts = carry_children(a)
   while take_back(a, SWEEP_MAX) do end
   dismiss_children(a)
   local facts, dedupes = untaken(a, list, at + 2), remembered(a)
+  for _, fact in ipairs(facts) do texts[#texts + 1] = fact end
+  for _, value in ipairs(redis.call('HVALS', part(a, 'values'))) do texts[#texts + 1] = value end
+  for _, kept in ipairs(dedupes) do texts[#texts + 1] = kept end
+  texts[#texts + 1] = arguments
+  drop_large(a, texts)
   local n = number_of(a.appended) + 1
   local generation = string.format('%d-%s', n, list[at])
   rearm_deadline(a, now, generation)

@@ -4,7 +4,7 @@ local TOMBSTONE_MS, CHILDREN_PAGE = 3600000, 200
 local function bury(a)
   local v = redis.call('HMGET', a.record, 'message', 'tags')
   local message = v[1]
-  redis.call('UNLINK', a.journal, a.events, a.open, part(a, 'staged'), part(a, 'values'), a.record)
+  redis.call('UNLINK', a.journal, a.events, a.open, part(a, 'staged'), part(a, 'values'), part(a, 'large'), a.record)
   redis.call('ZREM', K .. ':index:' .. a.name .. ':' .. a.status, a.address)
   for tag in string.gmatch(v[2] or '', '[^\n]+') do redis.call('ZREM', K .. ':index:tag:' .. tag, a.address) end
   redis.call('ZREM', K .. ':expiry', a.address)

@@ -8,9 +8,15 @@ local function waited(seen, queue, now, patience)
   return seen[queue]
 end
 
+-- `i`: run by whoever decides on it, without queue and slot.
 local function may_hold(eager, head, granted, seen, now)
-  return #granted < eager.slots and string.find(eager.queues, ',' .. head.queue .. ',', 1, true)
-    and not waited(seen, head.queue, now, eager.patience)
+  if #head.flags > 1 and has(head.flags, 'i') then return eager.worker ~= '' end
+  if eager.used >= eager.slots or not string.find(eager.queues, ',' .. head.queue .. ',', 1, true) then return false end
+  if string.byte(eager.queues) == 33 or #head.flags > 1 then -- 33 is `!`
+    --@ outranked
+    return not outranked(eager, head, seen, now)
+  end
+  return not waited(seen, head.queue, now, eager.patience)
 end
 
 -- Whether nothing is to be done for a command: asked for and closed in one turn; or, after a restart, answered or closed
@@ -39,15 +45,17 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
       return open_value('1', '', '', 'delayed:step', '', '0')
     end
     if not may_hold(eager, head, granted, seen, now) then
-      return open_value('1', '', '', enqueue(a, name, '1', head, '0'), '', '0')
+      return open_value('1', '', '', enqueue(a, now, name, '1', head, '0'), '', '0')
     end
-    local where = 'held'
     redis.call('ZADD', K .. ':held', 0, member(eager.worker, a.generation, seq, '1', eager.token, a.address))
-    if head.timeout > 0 then
-      where = 'held:timed'
-      schedule('delayed', now + head.timeout, member('timeout', a.generation, seq, '1', eager.token, a.address))
-    end
     granted[#granted + 1] = name
+    local where = 'held'
+    if head.timeout > 0 or #head.flags > 1 then
+      --@ hold
+      where = hold(a, now, seq, '1', eager.token, head)
+      if has(head.flags, 'i') then eager.used = eager.used - 1 end
+    end
+    eager.used = eager.used + 1
     return open_value('1', eager.worker, eager.token, where, digits(now), '0')
   elseif kind == 'timer' then
     schedule('delayed', head.due, member('timer', a.generation, seq, '1', '', a.address))
@@ -84,6 +92,7 @@ end
 
 local function emit(a, now, limit, eager, given, given_from, closed)
   local granted, fields, seen = {}, {}, {}
+  eager.used = 0
   local first, last = a.emitted + 1, math.min(a.commands, a.emitted + limit)
   local commands = commands_of(a, first, last, given, given_from)
   for seq = first, last do

@@ -1,6 +1,8 @@
 -- open: the open table. One field a command that was asked for and has no outcome:
 --   <attempt>|<worker>|<token>|<place>|<begun ms>|<crashes>
--- place: q:<queue>:<entry> (waits in a queue) | held | held:timed | delayed:<what> | retries | outbox:<entry> | sent | wait
+-- place: q:<queue>:<entry> (waits in a queue) | held | delayed:<what> | retries | outbox:<entry> | sent | wait
+-- marks at its end, each a further member of delayed: `:timed` (held: `timeout`; in a queue or delayed:release: `waiting`),
+-- `:beats` (held: `silent`)
 local function parse_open(v)
   local attempt, worker, token, place, begun, crashes = string.match(v, '^(%d+)|([^|]*)|([^|]*)|([^|]*)|(%d*)|(%d*)$')
   return { attempt = attempt, worker = worker, token = token, place = place, begun = begun, crashes = crashes }
@@ -30,35 +32,54 @@ end
 -- The text before the first line break of a command's journal field is for scripts; what follows is not.
 local function head_of(command)
   local kind, at, token, queue, due, timeout, flags, target =
-    string.match(command, '^(%a+)|(%d*)|([^|]*)|([^|]*)|(%d*)|(%d*)|(%a*)|([^|\n]*)')
+    string.match(command, '^(%a+)|(%d*)|([^|]*)|([^|]*)|(%d*)|(%d*)|(%w*)|([^|\n]*)')
   return { kind = kind, at = at, token = token, queue = queue, due = tonumber(due), timeout = tonumber(timeout),
     flags = flags, target = target }
 end
 
+-- Flags of one letter; from an `s` on, what is said of a step's scheduling, so that more than one letter may mean any.
 local function has(flags, letter) return string.find(flags, letter, 1, true) ~= nil end
 
-local function enqueue(a, seq, attempt, head, crashes)
-  local entry = redis.call('XADD', K .. ':q:' .. head.queue, '*', 'a', a.address, 'g', a.generation, 's', seq,
+-- Puts a step into its queue, for one priority above 0 into that band of it. How long it may wait there counts from now
+-- (`waits`: it has waited before, and goes on waiting).
+local function enqueue(a, now, seq, attempt, head, crashes, waits)
+  local queue, mark = head.queue, ''
+  if #head.flags > 1 then
+    local priority, limit = string.match(head.flags, 'p(%d)'), string.match(head.flags, 'w(%d+)')
+    if priority then
+      queue = queue .. '!' .. priority
+      local new = redis.call('SADD', K .. ':bands', queue) == 1
+      if new then redis.call('PUBLISH', K .. ':band', queue) end
+    end
+    if limit then
+      mark = ':timed'
+      if not waits then schedule('delayed', now + tonumber(limit), member('waiting', a.generation, seq, attempt, '', a.address)) end
+    end
+  end
+  local entry = redis.call('XADD', K .. ':q:' .. queue, '*', 'a', a.address, 'g', a.generation, 's', seq,
     'n', attempt, 't', head.target, 'c', crashes)
-  return 'q:' .. head.queue .. ':' .. entry
+  return 'q:' .. queue .. ':' .. entry .. mark
 end
 
 -- Takes an open command out of the place that it names, so that nothing of it is left anywhere.
 local function unplace(a, seq, o)
-  local queue, entry = string.match(o.place, '^q:([^:]+):(.+)$')
+  local queue, entry, mark = string.match(o.place, '^q:([^:]+):([^:]+)(.*)$')
   if queue then
     redis.call('XACK', K .. ':q:' .. queue, 'workers', entry)
     redis.call('XDEL', K .. ':q:' .. queue, entry)
+    if mark ~= '' then redis.call('ZREM', K .. ':delayed', member('waiting', a.generation, seq, o.attempt, '', a.address)) end
   elseif string.sub(o.place, 1, 4) == 'held' then
     redis.call('ZREM', K .. ':held', member(o.worker, a.generation, seq, o.attempt, o.token, a.address))
-    if o.place == 'held:timed' then
-      redis.call('ZREM', K .. ':delayed', member('timeout', a.generation, seq, o.attempt, o.token, a.address))
+    if o.place ~= 'held' then
+      redis.call('ZREM', K .. ':delayed', member('timeout', a.generation, seq, o.attempt, o.token, a.address),
+        member('silent', a.generation, seq, o.attempt, o.token, a.address))
     end
   elseif o.place == 'retries' then
     redis.call('ZREM', K .. ':retries', member('retry', a.generation, seq, o.attempt, '', a.address))
   else
-    local what = string.match(o.place, '^delayed:(%a+)$')
+    local what, waits = string.match(o.place, '^delayed:(%a+)(.*)$')
     if what then redis.call('ZREM', K .. ':delayed', member(what, a.generation, seq, o.attempt, '', a.address)) end
+    if waits and waits ~= '' then redis.call('ZREM', K .. ':delayed', member('waiting', a.generation, seq, o.attempt, '', a.address)) end
   end
 end
 

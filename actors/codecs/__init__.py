@@ -1,0 +1,15 @@
+"""Codecs: what payloads pass through on their way to Redis and back. Compression, encryption, and several in a row.
+
+``WorkflowManager(codec=Chain(Compression(), Encryption({"2026": key}, current="2026")))``. Anything with the two
+methods of ``Codec`` will do. All services and workers of a namespace need a codec that reads what the others write;
+what was written before there was one is read as it is.
+"""
+
+from __future__ import annotations
+
+from actors.codecs.chain import Chain
+from actors.codecs.compression import Compression
+from actors.codecs.encryption import Encryption, UnreadablePayload
+from kernel import Codec
+
+__all__ = ["Chain", "Codec", "Compression", "Encryption", "UnreadablePayload"]

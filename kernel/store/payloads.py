@@ -1,0 +1,249 @@
+"""Payloads on their way into Redis and out of it: through the codec, and, if they are large, apart from the journal.
+
+Nobody else sees what is written: callers give and get payloads as they are. In Redis a payload is either as it is, or
+begins with the byte ``C1``, which begins no msgpack value:
+
+======================  ==============================================================================================
+``C1 'c'`` bytes        what the codec made of it
+``C1 'l'`` 40 digits    it is large: the bytes (as it is, or the codec's) are that field of ``K:<kind>.large:<id>``
+======================  ==============================================================================================
+
+The field's name is the hash of its bytes, so writing it twice writes it once. It is there before the script runs that
+refers to it; what was written and never referred to goes with the actor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from kernel.errors import PayloadUnusable
+from kernel.refusals import accepted
+from kernel.store import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kernel.decision import End
+    from kernel.event import Event
+    from kernel.store.space import Space
+
+LARGE_BYTES: Final = 65_536
+"""Payloads of more than this are kept apart."""
+DEPOSIT_BYTES_MAX: Final = 4 * 2**20
+"""How much one call deposits, unless a single payload has more."""
+MARK: Final = b"\xc1"
+CODED: Final = b"\xc1c"
+APART: Final = b"\xc1l"
+_SEALED_KINDS: Final = frozenset({b"step", b"child"})
+
+
+class Codec(Protocol):
+    """What every payload passes through: compression, encryption, or several of them."""
+
+    def encode(self, data: bytes) -> bytes:
+        """Return what is stored for ``data``; equal data need not give equal bytes."""
+        ...
+
+    def decode(self, data: bytes) -> bytes:
+        """Return what ``encode`` was given. Raises whatever says why it cannot."""
+        ...
+
+
+class Packed(NamedTuple):
+    """A payload as a script takes it."""
+
+    payload: bytes
+    apart: bytes = b""
+    """What ``payload`` refers to, if it is large; still to be deposited."""
+
+    @property
+    def digest(self) -> str:
+        """Name of the field that holds what is apart."""
+        return self.payload[len(APART) :].decode()
+
+
+class Payloads:
+    """The way of payloads in one namespace."""
+
+    def __init__(self, space: Space, codec: Codec | None) -> None:
+        """``codec`` None: they are stored as they are."""
+        self._space = space
+        self.codec = codec
+        self.large_bytes = LARGE_BYTES
+
+    # ---------------------------------------------------------------------------------------------------- going in
+
+    def encode(self, payload: bytes) -> bytes:
+        """Return a payload that stays where it is written; nothing stays nothing, and what is encoded stays so."""
+        if self.codec is None or not payload or payload[:1] == MARK:
+            return payload
+        try:
+            return CODED + self.codec.encode(payload)
+        except Exception as error:
+            raise PayloadUnusable(f"a payload cannot be encoded: {error}") from error
+
+    def pack(self, payload: bytes) -> Packed:
+        """Return a payload and what of it is to be kept apart."""
+        stored = self.encode(payload)
+        if len(stored) <= self.large_bytes:
+            return Packed(stored)
+        return Packed(APART + hashlib.blake2b(stored, digest_size=20).hexdigest().encode(), stored)
+
+    def passes(self, payload: bytes, commands: Sequence[bytes] = (), end: End | None = None) -> bool:
+        """Tell whether a decision is written as it is: the ordinary case, which costs no more than this."""
+        limit = self.large_bytes
+        if self.codec is not None or len(payload) > limit or (end is not None and len(end.payload) > limit):
+            return False
+        for command in commands:  # noqa: SIM110 - a generator would cost more than all this
+            if len(command) > limit:
+                return False
+        return True
+
+    async def put(self, address: str, generation: str, payload: bytes) -> bytes:
+        """Return a payload as scripts take it, with what is apart deposited.
+
+        Raises:
+            NotFound, Gone, Ended, StaleGeneration: nobody needs it any more.
+        """
+        if self.passes(payload):
+            return payload
+        packed = self.pack(payload)
+        await self._deposit(address, generation, [packed])
+        return packed.payload
+
+    async def put_decision(
+        self, address: str, generation: str, payload: bytes, commands: Sequence[bytes], end: End | None
+    ) -> tuple[bytes, Sequence[bytes], End | None]:
+        """Do the same for an outcome, commands' journal fields and an end. Raises as ``put``."""
+        if self.passes(payload, commands, end):
+            return payload, commands, end
+        packed = self.pack(payload)
+        apart, fields = [packed], list[bytes]()
+        for command in commands:
+            parts = split_field("c", command)
+            if parts is not None:
+                arguments = self.pack(parts.payload)
+                apart.append(arguments)
+                command = parts.joined(arguments.payload)  # noqa: PLW2901 - the same command, packed
+            fields.append(command)
+        if end is not None:
+            last = self.pack(end.payload)
+            apart.append(last)
+            end = end._replace(payload=last.payload)
+        await self._deposit(address, generation, apart)
+        return packed.payload, fields, end
+
+    async def _deposit(self, address: str, generation: str, packed: Iterable[Packed]) -> None:
+        words: list[str | bytes] = []
+        size = 0
+        large = [one for one in packed if one.apart]
+        for number, one in enumerate(large, 1):
+            words += (one.digest, one.apart)
+            size += len(one.apart)
+            if size >= DEPOSIT_BYTES_MAX or number == len(large):
+                accepted(await self._space.actor_call("deposit", address, address, generation, *words))
+                words, size = [], 0
+
+    # --------------------------------------------------------------------------------------------------- coming out
+
+    async def get(self, address: str, payload: bytes) -> bytes:
+        """Return a payload as it was given. ``address``: the actor that it was written for.
+
+        Raises:
+            PayloadUnusable: the codec cannot read it, or it is not there.
+        """
+        if payload[:1] != MARK:
+            return payload
+        return self._decode(address, await self.carry(address, payload))
+
+    async def carry(self, address: str, payload: bytes) -> bytes:
+        """Return a payload as it may be given for another actor, without looking into it: whole, encoded or not.
+
+        Raises:
+            PayloadUnusable: it is not there.
+        """
+        if payload[:2] != APART:
+            return payload
+        tag = self._space.keys.tag_of(address)
+        name = payload[len(APART) :].decode()
+        stored = await self._space.send(tag, "HGET", keys.actor(tag, address, "large"), name)
+        if not isinstance(stored, bytes):
+            raise PayloadUnusable(f"a large payload of {address} is not there: it was cleaned up meanwhile")
+        return stored
+
+    def _decode(self, address: str, payload: bytes) -> bytes:
+        if payload[:2] != CODED:
+            return payload
+        if self.codec is None:
+            raise PayloadUnusable(
+                f"a payload of {address} was written through a codec: give WorkflowManager the same codec=…"
+            )
+        try:
+            return self.codec.decode(payload[len(CODED) :])
+        except Exception as error:
+            raise PayloadUnusable(f"a payload of {address} cannot be decoded: {error}") from error
+
+    async def get_events(self, address: str, events: list[Event]) -> list[Event]:
+        """Return events with their payloads as they were given. Raises as ``get``."""
+        for i, event in enumerate(events):
+            if event.payload[:1] == MARK:
+                events[i] = event._replace(payload=await self.get(address, event.payload))
+        return events
+
+    async def get_field(self, address: str, name: str, field: bytes) -> bytes:
+        """Return a journal field with its payload as it was given. Raises as ``get``."""
+        if MARK not in field:
+            return field
+        parts = split_field(name, field)
+        if parts is None or parts.payload[:1] != MARK:
+            return field
+        return parts.joined(await self.get(address, parts.payload))
+
+    async def get_fields(self, address: str, fields: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Do the same for several. Raises as ``get``."""
+        return {name: await self.get_field(address, name, field) for name, field in fields.items()}
+
+
+class FieldParts(NamedTuple):
+    """A journal field, taken apart around its payload."""
+
+    head: bytes
+    payload: bytes
+    options: bytes
+    counted: bool
+    """Whether the length of the payload stands before it."""
+
+    def joined(self, payload: bytes) -> bytes:
+        """Return the field with another payload."""
+        if self.counted:
+            return b"%s\n%d\n%s%s" % (self.head, len(payload), payload, self.options)
+        return b"%s\n%s" % (self.head, payload) if self.head else payload
+
+
+def split_field(name: str, field: bytes) -> FieldParts | None:
+    """Take a journal field apart; None: it has no payload. See docs/protocol.md for the fields."""
+    if name[0] == "h":
+        return FieldParts(b"", field, b"", counted=False)
+    if name[0] not in "cerau":
+        return None
+    head, _, rest = field.partition(b"\n")
+    kind = head.partition(b"|")[0]
+    if name[0] == "c" and kind == b"reply":
+        status, _, rest = rest.partition(b"\n")
+        return FieldParts(b"%s\n%s" % (head, status), rest, b"", counted=False)
+    if name[0] != "c" or kind == b"value":
+        return FieldParts(head, rest, b"", counted=False)
+    if kind not in _SEALED_KINDS:
+        return None
+    length, _, body = rest.partition(b"\n")
+    size = int(length)
+    return FieldParts(head, body[:size], body[size:], counted=True)
+
+
+async def get_all(payloads: Payloads, address: str, values: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return values that are payloads whole, as they were given. Raises as ``Payloads.get``."""
+    return {name: await payloads.get(address, value) for name, value in values.items()}
+
+
+__all__ = ["LARGE_BYTES", "Codec", "Packed", "Payloads", "get_all", "split_field"]
