@@ -122,7 +122,7 @@ def test_an_exception_that_has_not_come_yet_is_taken_back(watch: Watch, monkeypa
 
     assert "ends_just_then" in str(_broken_off(watch, ends_just_then))
     assert aimed[0] is not None
-    assert aimed[-1] is None
+    assert None in aimed
 
 
 def test_a_loop_that_yields_to_itself_alone_is_broken_off(watch: Watch) -> None:
@@ -253,3 +253,22 @@ def test_somebody_who_debugs_is_left_in_peace(watch: Watch, monkeypatch: pytest.
     timer.join()
     assert instance.end is not None
     assert instance.end.status == "completed"
+
+
+def test_a_profiler_can_be_used_after_a_turn_was_broken_off(watch: Watch) -> None:
+    async def endless(_step: Step) -> None:
+        while True:
+            pass
+
+    _broken_off(watch, endless)
+    called: list[str] = []
+    sys.setprofile(lambda _frame, event, _argument: called.append(event))
+    try:
+        _is_reached()
+    finally:
+        sys.setprofile(None)
+    assert "call" in called
+
+
+def _is_reached() -> None:
+    """Be entered."""

@@ -200,7 +200,7 @@ async def check_nothing_left(store: Store, tag: str) -> None:
     expected = {
         *(f"{tag}:{name}" for name in shared),
         *(f"{tag}:wf:j", f"{tag}:wf.journal:j", f"{tag}:index:journey:completed"),
-        *(store.space.keys.workers, f"{{{store.space.keys.workers}}}:about"),
+        *(store.space.keys.workers, f"{{{store.space.keys.workers}}}:about", store.space.keys.gateway),
     }
     assert keys == expected, (keys - expected, expected - keys)
 
