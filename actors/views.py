@@ -112,9 +112,9 @@ def code_missing(record: Record, workers: Iterable[str]) -> str:
     if any(workflows is None or [name, version] in workflows for workflows in known):
         return ""
     said = sorted({repr(has) for workflows in known for other, has in workflows if other == name})
-    others = f"workers here have {', '.join(said)}" if said else "no worker here has any version of it"
+    others = f"those at work have {', '.join(said)}" if said else "none has any version of it"
     return (
-        f"no running worker has version {version!r} of the workflow {name!r} ({others}): start a worker with the code "
+        f"no worker has version {version!r} of the workflow {name!r} ({others}): start a worker with the code "
         "that the instance began under, or cancel it"
     )
 

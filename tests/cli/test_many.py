@@ -48,7 +48,7 @@ def test_list_shows_tags_and_finds_by_them(run: Run) -> None:
 
 
 def test_show_says_that_nobody_has_the_code(run: Run) -> None:
-    assert "no running worker has version '1' of the workflow 'parked'" in run("show", "plain").out
+    assert "no worker has version '1' of the workflow 'parked'" in run("show", "plain").out
     (shown,) = objects(run("show", "plain", "--json"))
     assert "start a worker" in shown["status"]["waiting"]
 

@@ -54,13 +54,13 @@ async def test_an_instance_whose_version_nobody_has_waits_and_says_so_and_is_not
     handle = await old.start(flow.with_options(id="x"))
     status = await handle.status()
     assert isinstance(status, InProgress)
-    assert "no running worker has version '1' of the workflow 'flow' (no worker here has any" in status.waiting
+    assert "no worker has version '1' of the workflow 'flow' (none has any" in status.waiting
     async with new.worker() as worker:
         while not await worker.host.store.space.send("x", "EXISTS", f"{worker.host.store.space.keys.tags[0]}:delayed"):  # noqa: ASYNC110 - another server's work; nothing announces it
             await asyncio.sleep(0.01)
         status = await none.handle("x").status()
         assert isinstance(status, InProgress)
-        assert "(workers here have '2')" in status.waiting
+        assert "(those at work have '2')" in status.waiting
         async with old.worker():
             status = await handle.status()
             assert isinstance(status, InProgress)
