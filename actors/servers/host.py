@@ -14,7 +14,7 @@ from actors.servers.hands import Hands
 from kernel import Begun, Command, KernelError, Refused, ServerUnreachable, Store, keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from actors.determinism import Watch
     from actors.registry import Registry
@@ -46,6 +46,8 @@ class Host:
     turner: Turner
     delivery: Delivery
     watch: Watch
+    on_fenced: Callable[[], None]
+    """To be told if this incarnation is found not to be among the living."""
 
     def __init__(self, *, store: Store, registry: Registry, settings: WorkerSettings, incarnation: str) -> None:
         """``incarnation``: a name that no other worker, and no earlier life of this one, has."""
@@ -66,6 +68,7 @@ class Host:
         self.hands: Final = Hands(settings.concurrency)
         self.cache: Final = Cache(instances_max=settings.cache_instances, bytes_max=settings.cache_bytes)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._over = False
 
     def now_ms(self) -> int:
         """Return the server's time as near as it is known."""
@@ -99,6 +102,9 @@ class Host:
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Run something beside the loops. What it cannot finish is found again by the audit."""
+        if self._over:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -114,7 +120,8 @@ class Host:
             log.exception("work failed; it is taken up again", work=name)
 
     async def cancel_tasks(self) -> None:
-        """Break off everything spawned."""
+        """Break off everything spawned; nothing is spawned any more."""
+        self._over = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -43,25 +43,44 @@ class Reaper(Server):
 
     name: ClassVar[str] = "reaper"
 
-    def __init__(self, host: Host) -> None:
-        """Work for one worker."""
+    def __init__(self, host: Host, *, fallen: tuple[str, ...] = ()) -> None:
+        """Work for one worker. ``fallen``: its own earlier lives, fenced; it takes over from them first."""
         super().__init__()
         self._host = host
+        self.fallen = fallen
         self._seen: dict[str, tuple[str, float]] = {}
         self._unknown: dict[str, float] = {}
         self._epoch = -1
+        self._search_at = self._doubt_until = 0.0
 
     async def run(self) -> None:
         """Look until cancelled."""
-        loop = asyncio.get_running_loop()
-        leftovers = loop.time()
+        loop, timeout_s = asyncio.get_running_loop(), self._host.worker_timeout_s
+        await self.inherit()
+        self._doubt()
         while True:
             await self.look()
-            if loop.time() >= leftovers:
+            if loop.time() >= self._search_at:
                 await self._leftovers()
-                # Who is found must be looked at once more: a reaper may have died between fencing and taking over.
-                leftovers = loop.time() + (self._host.worker_timeout_s if self._unknown else LEFTOVERS_S)
-            await asyncio.sleep(self._host.worker_timeout_s / LOOKS_A_TIMEOUT)
+                # Who is found must be looked at once more.
+                soon = self._unknown or loop.time() < self._doubt_until
+                self._search_at = loop.time() + (timeout_s if soon else LEFTOVERS_S)
+            await asyncio.sleep(timeout_s / LOOKS_A_TIMEOUT)
+
+    async def inherit(self) -> None:
+        """Take over what this worker's own earlier lives were handed until they heard of their deaths."""
+        while self.fallen:
+            await self.take_over(self.fallen[0])
+            self.fallen = self.fallen[1:]
+
+    def _doubt(self) -> None:
+        """Search at once, and again when whoever is found has had the time to be taken for dead.
+
+        A reaper may have died between fencing and taking over, and a worker that was paused goes on reading until it
+        hears that it is dead; if it dies then, nobody else knows of it.
+        """
+        self._search_at = asyncio.get_running_loop().time()
+        self._doubt_until = self._search_at + 2 * self._host.worker_timeout_s
 
     async def look(self) -> None:
         """Compare each heartbeat with the last look; declare dead what has not changed for the timeout."""
@@ -74,6 +93,12 @@ class Reaper(Server):
             self._seen = {beat.worker: (beat.value, now) for beat in beats}
             return
         seen, self._seen = self._seen, {}
+        living = {beat.worker for beat in beats}
+        if host.incarnation not in living:
+            host.on_fenced()
+            return
+        if seen.keys() - living:
+            self._doubt()
         for worker, value in beats:
             last = seen.get(worker)
             if last is None or last[0] != value or worker == host.incarnation:

@@ -13,6 +13,8 @@ from kernel import KernelError
 log = structlog.get_logger(__name__)
 
 RESTART_S_MAX: Final = 5.0
+CANCEL_AGAIN_S: Final = 0.5
+"""A loop that did not end when it was cancelled is cancelled again after so long."""
 
 
 class Server(ABC):
@@ -35,9 +37,10 @@ class Server(ABC):
     async def stop(self) -> None:
         """End the loop; what it had in hand is finished or given back by ``run`` itself."""
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # Some library may have swallowed it (asyncio.wait_for does on Python 3.11).
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
 
     async def _supervised(self) -> None:
         delay_s = 0.1
@@ -53,6 +56,8 @@ class Server(ABC):
                 log.warning("a server was interrupted and starts again", server=self.name, error=str(error))
             except Exception:
                 log.exception("a server failed and starts again", server=self.name)
+            if self._task is None:
+                return  # told to stop: a task group in which something fails meanwhile raises that in its place
             if asyncio.get_running_loop().time() - began > RESTART_S_MAX:
                 delay_s = 0.1
             await asyncio.sleep(delay_s)

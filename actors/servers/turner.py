@@ -79,7 +79,7 @@ class Turner:
                 entry = self._again.pop(address)
         finally:
             hands.turn_ended(address)
-            self._nudge(self._host.cache.get(address))
+            self._wake_again(address)
 
     async def _drive(self, address: str, entry: str) -> None:
         while True:
@@ -110,8 +110,7 @@ class Turner:
             return False  # it left the cache meanwhile, and nothing of it may run any more
         if record.status not in TURNING:
             self._drop(replica)
-            await self._settle(address, entry, record.ready)
-            return True
+            return not await self._settle(address, entry, record.ready)
         if record.emitted < record.commands:
             await self._emit(address, record)
             return False
@@ -130,8 +129,8 @@ class Turner:
         """Commit what a turn has come to; True: nothing is left to do for the actor here."""
         address = replica.address
         if replica.instance.fed == record.consumed:
-            await self._settle(address, entry, record.ready)
-            return True
+            # Something may have been recorded since it was fetched: then its ready entry stays, and is still ours.
+            return not await self._settle(address, entry, record.ready)
         turned = await self._commit(replica)
         if not turned.more:
             # The commit removed the record's own ready entry; another one is settled for itself. Asked in vain it
@@ -139,9 +138,12 @@ class Turner:
             await self._settle(address, entry, "", unless=record.ready)
         return not turned.more
 
-    async def _settle(self, address: str, entry: str, ready: str, *, unless: str = "") -> None:
+    async def _settle(self, address: str, entry: str, ready: str, *, unless: str = "") -> bool:
+        """Have ready entries removed; True: there is something to do for the actor after all."""
+        more = False
         for one in {entry, ready} - {"", unless}:
-            await self._host.store.turns.settle(address, one)
+            more |= await self._host.store.turns.settle(address, one)
+        return more
 
     async def _stop_broken_off(self, address: str, generation: str, error: TurnTooLong) -> None:
         """Stop an actor whose turn blocked this worker, unless it has begun anew or ended meanwhile."""

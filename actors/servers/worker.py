@@ -8,7 +8,8 @@ import os
 import platform
 import socket
 import uuid
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+REBIRTH_S: Final = 1.0
+"""Pause before a worker that Redis refused tries again to begin a new life."""
+
 
 class Beating(Protocol):
     """What a worker needs of its heartbeat."""
@@ -61,6 +65,7 @@ class Worker:
         self._pulse: Beating | None = None
         self._guards: Installation | None = None
         self._servers: list[Server] = []
+        self._reaper: Reaper | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reborn: asyncio.Task[None] | None = None
         self._stopping = False
@@ -85,6 +90,10 @@ class Worker:
         for workflow in self._registry.workflows:
             # Once more: when it was defined, helpers further down in its module were not there yet.
             check_definition(workflow.function)
+        await self._live(fallen=())
+
+    async def _live(self, *, fallen: tuple[str, ...]) -> None:
+        """Begin a life. ``fallen``: earlier lives of this worker, fenced, of which something may be left."""
         self._loop = asyncio.get_running_loop()
         incarnation = uuid.uuid4().hex
         self._host = host = Host(
@@ -93,6 +102,8 @@ class Worker:
         host.turner, host.delivery = Turner(host), Delivery(host)
         host.dispatcher, host.runner = Dispatcher(host), Runner(host)
         host.courier, host.auditor, host.gateway = Courier(host), Auditor(host), Gateway(host)
+        host.on_fenced = self._begin_rebirth
+        self._reaper = Reaper(host, fallen=fallen)
         self._servers = [
             host.runner,
             host.dispatcher,
@@ -100,7 +111,7 @@ class Worker:
             host.courier,
             host.gateway,
             host.auditor,
-            Reaper(host),
+            self._reaper,
             Pruner(host),
         ]
         # Registered before the first read: whoever holds something and is not registered is taken for dead.
@@ -130,18 +141,24 @@ class Worker:
         if self._stopping:
             return
         try:
-            await self._no_rebirth()
+            between_lives = await self._no_rebirth()
             host = self.host
             host.hands.close()
-            reading, rest = self._servers[:2], self._servers[2:]
-            for server in reading:
-                await server.stop()
-            await host.runner.drain(self._settings.grace_s if grace_s is None else grace_s)
-            await self._leave(rest)
+            if between_lives:
+                # Nothing runs that could end well: of what is in hand nobody knows how far it was broken off.
+                await self._break_off()
+            else:
+                await self._drain(self._settings.grace_s if grace_s is None else grace_s)
+            await self._leave()
         except BaseException:
             await self.kill()
             raise
         log.info("worker stopped", worker=host.incarnation)
+
+    async def _drain(self, grace_s: float) -> None:
+        for server in self._servers[:2]:  # those that read what begins something
+            await server.stop()
+        await self.host.runner.drain(grace_s)
 
     async def kill(self) -> None:
         """End without handing anything over, as a crash would: for tests."""
@@ -149,12 +166,15 @@ class Worker:
         if self._host is not None:
             await self._break_off()
 
-    async def _no_rebirth(self) -> None:
+    async def _no_rebirth(self) -> bool:
+        """Let nothing begin anew; True: it was about to."""
         self._stopping = True
         reborn, self._reborn = self._reborn, None
-        if reborn is not None:
-            reborn.cancel()
-            await asyncio.wait([reborn])
+        if reborn is None:
+            return False
+        reborn.cancel()
+        await asyncio.wait([reborn])
+        return True
 
     async def _break_off(self) -> None:
         """End everything of this incarnation here; what Redis knows of it stays as it is."""
@@ -174,15 +194,17 @@ class Worker:
         if self._guards is not None:
             self._guards.close()
 
-    async def _leave(self, servers: list[Server]) -> None:
+    async def _leave(self) -> None:
         """Stop the rest, give back what is held and what was read, and leave the living."""
         host = self.host
-        for server in servers:
+        for server in self._servers:
             await server.stop()
         await host.cancel_tasks()
         try:
             # The calls wait for a server that is away; a worker that was told to stop does not.
             async with asyncio.timeout(LEAVE_S_MAX):
+                if self._reaper is not None:
+                    await self._reaper.inherit()
                 await host.runner.give_back()
                 await self._give_back_entries()
                 await self._store.custody.fence(host.incarnation, "")
@@ -203,18 +225,30 @@ class Worker:
     def _on_fenced(self) -> None:
         """From the pulse's thread: this incarnation was declared dead."""
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._begin_rebirth)
+        # A worker that leaves fences itself, and its loop may be closed before the thread has heard of it.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._begin_rebirth)
 
     def _begin_rebirth(self) -> None:
         if not self._stopping and self._reborn is None:
             self._reborn = asyncio.get_running_loop().create_task(self._rebirth(), name="rebirth")
 
     async def _rebirth(self) -> None:
-        """Stop every step, drop everything, go on under a new incarnation."""
+        """Stop every step, drop everything, go on under a new incarnation.
+
+        It read on until it heard of its death, so the new life looks once more for what the old one was handed.
+        """
         host = self.host
+        fallen = (host.incarnation, *(self._reaper.fallen if self._reaper is not None else ()))
         log.warning("this worker was declared dead; it goes on under a new name", worker=host.incarnation)
         await self._break_off()
-        await self.start()
+        while True:
+            try:
+                await self._live(fallen=fallen)
+                break
+            except KernelError as error:
+                log.warning("it could not begin its new life and tries again", error=str(error))
+            await asyncio.sleep(REBIRTH_S)
         self._reborn = None
 
     def _about(self) -> str:

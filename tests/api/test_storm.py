@@ -19,7 +19,7 @@ from tests.api.watching import Managers
 async def test_workflows_canceled_at_any_moment_leave_nothing_behind_in_redis_or_in_hand(
     managers: Managers, seed: int
 ) -> None:
-    random, manager = Random(seed), managers(partitions=3, worker_timeout=30)
+    random, manager = Random(seed), managers(partitions=3, worker_timeout=0.5)
     applied: list[str] = []
 
     flow = _define(manager)
