@@ -11,6 +11,7 @@ Sorted by what the catcher must do:
     │   ├── InvalidDefinition     what was decorated cannot be a query, mutation, action or workflow
     │   ├── DuplicateDefinition   two definitions under one name and version
     │   ├── UnknownDefinition     nothing is registered under that name
+    │   ├── IdInUse               the id belongs to an instance of another workflow
     │   ├── NoSuchStep            the workflow has asked for no step of that number or name
     │   ├── PayloadTooLarge       one value is over its limit: pass a reference, or raise the limit
     │   ├── CallNotAllowed        called directly in workflow code what must be run as a step
@@ -75,6 +76,10 @@ class DuplicateDefinition(Misuse):
 
 class UnknownDefinition(Misuse):
     """Nothing is registered under that name."""
+
+
+class IdInUse(Misuse):
+    """The id that was given belongs to an instance of another workflow; nothing was started."""
 
 
 class NoSuchStep(Misuse):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from actors import bulk
-from actors.errors import InvalidOption, Misuse
+from actors.errors import IdInUse, InvalidOption, Misuse
 from actors.handle import WorkflowHandle
 from actors.listing import Order, Page, Selection, list_instances
 from actors.options import Duration, duration_ms
@@ -192,9 +192,8 @@ class WorkflowManager(Registry):
         remaining = iter(calls)
         while chunk := [_checked_call(call) for call in islice(remaining, START_CHUNK)]:
             started = [WorkflowHandle(self, call.workflow.options.id or new_id(), call.workflow) for call in chunk]
-            await self._await_created(
-                [self._ask(store, call, handle.id) for call, handle in zip(chunk, started, strict=True)]
-            )
+            asked = [self._ask(store, call, handle.id) for call, handle in zip(chunk, started, strict=True)]
+            await self._await_created(asked, started, [call.workflow.name for call in chunk])
             handles += started
         return handles
 
@@ -203,12 +202,21 @@ class WorkflowManager(Registry):
         return store.instances.ask_create(f"{KIND}/{workflow_id}", **what)
 
     @staticmethod
-    async def _await_created(chunk: builtins.list[asyncio.Future[object]]) -> None:
-        replies = await asyncio.gather(*chunk, return_exceptions=True)
-        for reply in replies:
+    async def _await_created(
+        asked: builtins.list[asyncio.Future[object]],
+        handles: builtins.list[WorkflowHandle[Any]],
+        names: builtins.list[str],
+    ) -> None:
+        replies = await asyncio.gather(*asked, return_exceptions=True)
+        for reply, handle, name in zip(replies, handles, names, strict=True):
             if isinstance(reply, BaseException):
                 raise reply
-            read_created(reply)
+            there = read_created(reply).name
+            if there not in {"", name}:
+                raise IdInUse(
+                    f"id={handle.id!r} belongs to an instance of the workflow {there!r}, so {name!r} was not started: "
+                    "choose another id, or clean the other instance up first"
+                )
 
     # ----------------------------------------------------------------------------------------------- instances
 

@@ -18,11 +18,22 @@ Every message says what to do; the facts are attributes. A bug of ours is an ``A
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@/]*@")
+_LOGIN: Final = ("Authentication", "NOAUTH", "WRONGPASS", "invalid username-password", "invalid password")
+"""Words of a server that wants another login."""
+
+
+def masked(url: str) -> str:
+    """Return a URL as it may be shown: without its password."""
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 class KernelError(Exception):
@@ -95,7 +106,7 @@ class InvalidUrl(Misconfigured):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
-            f"{url!r} names no Redis server: {reason}. Write redis://host:port/db, rediss://…, unix:///path/to.sock"
+            f"{masked(url)!r} names no Redis server: {reason}. Write redis://host:port/db, rediss://…, unix:///path/to.sock"
             " or memory://name.",
         )
         self.url = url
@@ -118,10 +129,18 @@ class ServerUnreachable(KernelError):
     """Nothing answers at the URL."""
 
     def __init__(self, url: str, reason: str = "") -> None:
-        super().__init__(
-            f"No Redis server answers at {url}{f' ({reason})' if reason else ''}. Start it, or mend the URL"
-            " (HEADRACE_URL); without one an embedded server is started.",
-        )
+        where = masked(url)
+        if any(word in reason for word in _LOGIN):
+            message = (
+                f"The Redis server at {where} refuses the login ({reason.rstrip('.')}). Put user and password into the"
+                " URL: redis://user:password@host:port/db."
+            )
+        else:
+            message = (
+                f"No Redis server answers at {where}{f' ({reason})' if reason else ''}. Start it, or mend the URL"
+                " (HEADRACE_URL); without one an embedded server is started."
+            )
+        super().__init__(message)
         self.url = url
         self.reason = reason
 

@@ -13,18 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import TracebackType
 
+ECHO_S: Final = 0.1
 SUPERVISED: Final = "HEADRACE_SUPERVISED"
 """Environment variable of a supervised worker: its standard input is a pipe that ends with its supervisor."""
 
 
 @contextmanager
 def on_signals(first: Callable[[], object], *, again: Callable[[], object]) -> Generator[None]:
-    """Call ``first`` at the first SIGTERM or SIGINT and ``again`` at every later one, while the block runs."""
+    """Call ``first`` at the first SIGTERM or SIGINT and ``again`` at every later one, while the block runs.
+
+    A second within ``ECHO_S`` is the first once more: whoever signals a process and then its group sends two.
+    """
     loop = asyncio.get_running_loop()
-    calls = iter([first])
+    since: float | None = None
 
     def signaled() -> None:
-        next(calls, again)()
+        nonlocal since
+        if since is None:
+            since = loop.time()
+            first()
+        elif loop.time() - since > ECHO_S:
+            again()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signaled)

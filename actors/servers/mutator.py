@@ -111,7 +111,9 @@ class Mutator:
         if not transaction.writes and not transaction.keys_read:
             return payload
         touched.update(transaction.keys_read, transaction.keys_written)
-        await transaction.verify(exclusive.read_many)
+        with telling_apart(Conflict, ConnectionLost):
+            # What Redis refuses here it refuses each time: a key that the worker's user may not touch.
+            await transaction.verify(exclusive.read_many)
         at_ms = host.now_ms()
         appended: Appended = await exclusive.complete(
             begun.held,

@@ -23,6 +23,8 @@ class Created(NamedTuple):
     new: bool
     """False: an actor of this address was there already."""
     generation: str
+    name: str = ""
+    """Of an actor that was there already: its name, which may be another."""
 
 
 class Beginning(TypedDict, total=False):
@@ -47,7 +49,7 @@ def read_created(reply: object) -> Created:
         Late: the deadline is over.
     """
     words = accepted(reply)
-    return Created(words[0] == b"CREATED", words[1].decode())
+    return Created(words[0] == b"CREATED", words[1].decode(), words[2].decode() if len(words) > 2 else "")  # noqa: PLR2004
 
 
 class Instances:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from kernel.errors import ServerUnreachable
+from kernel.errors import ServerUnreachable, masked
 from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Link:
         """Calls that no pump has taken yet."""
         self._pumps = tuple(Pump(self, connect) for _ in range(PUMPS))
         self._closed = False
+        self.broken = False
+        """Whether the loss of a connection was told, and nothing was answered since."""
 
     def call(self, script: Script, tag: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call a script on the keys of one tag; await the future for its reply."""
@@ -71,13 +73,21 @@ class Link:
     def broke(self, error: BaseException) -> None:
         """A pump lost its connection."""
         self.epoch += 1
-        log.warning("connection to Redis lost, trying again", server=self.url, error=str(error))
+        if not self.broken:
+            self.broken = True
+            reason = str(error) or type(error).__name__
+            log.warning("connection to Redis lost, trying again", server=masked(self.url), error=reason)
 
     def restored(self) -> None:
         """A pump has a connection."""
         if self.epoch:
             for heard in self.on_restored:
                 heard()
+
+    def answered(self) -> None:
+        """A pump has got what it asked for, after the connection was lost."""
+        self.broken = False
+        log.warning("connection to Redis is back", server=masked(self.url))
 
     async def close(self) -> None:
         """End all connections; calls without an answer fail."""

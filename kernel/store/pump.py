@@ -136,6 +136,8 @@ class Pump:
             try:
                 lane = self._lane or await self._open_lane()
                 batch = await self._resolve(batch, await lane.send([call.words for call in batch]))
+                if self._link.broken:
+                    self._link.answered()
             except (*LOST, RedisError) as error:
                 since = since or loop.time()
                 await self._break(error)
@@ -190,9 +192,8 @@ class Pump:
                 text = str(reply)
                 future.set_exception(ServerRefused(call.name, text if text.startswith(word) else f"{word} {text}"))
         if away is not None:
-            await self._break(RedisConnectionError(str(away)))
-            await asyncio.sleep(0.05)
-        elif again and self._lane is not None:
+            raise RedisConnectionError(f"{error_word(away)} {away}")
+        if again and self._lane is not None:
             await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
         return again
 

@@ -17,7 +17,7 @@ from actors import (
     WorkflowManager,
     WorkflowNotFound,
 )
-from actors.errors import Misuse
+from actors.errors import IdInUse, Misuse
 from tests.api.watching import Managers
 
 
@@ -212,3 +212,17 @@ async def test_ids_of_any_script_and_with_slashes_work(manager: WorkflowManager)
         for workflow_id in ("acme/order/7", "Bestellung 7 für Zoë", "注文-7", "%s{x}*[a]?"):
             handle = await manager.start(flow.with_options(id=workflow_id))
             assert await handle.result() == workflow_id
+
+
+async def test_an_id_that_belongs_to_another_workflow_is_refused(manager: WorkflowManager) -> None:
+    @manager.workflow(name="first")
+    async def first(step: Step) -> None:
+        """Do nothing."""
+
+    @manager.workflow(name="second")
+    async def second(step: Step) -> None:
+        """Do nothing."""
+
+    await manager.start(first.with_options(id="one"))
+    with pytest.raises(IdInUse, match="'one' belongs to an instance of the workflow 'first'"):
+        await manager.start(second.with_options(id="one"))

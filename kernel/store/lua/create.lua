@@ -6,7 +6,7 @@
 --      fields (parent, version, on_complete, tags …; tags: one `key|value` a line; `large`: what the arguments refer to). If the
 --      actor exists, who is named as `parent` becomes a waiter,
 --      or gets the result again if it has ended.
--- Returns CREATED generation (also when this very call is repeated) | EXISTS generation | GONE | LATE
+-- Returns CREATED generation (also when this very call is repeated) | EXISTS generation name | GONE | LATE
 -- Cost: 10 commands, one a tag.
 --@ actor
 --@ open
@@ -16,7 +16,7 @@ local now, address, nonce, name, message = clock(ARGV[1]), ARGV[2], ARGV[3], ARG
 local at, deadline, timeout = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
 if deadline > 0 and now > deadline then return { 'LATE' } end
 local a = place_of(address)
-local known = redis.call('HMGET', a.record, 'status', 'message', 'generation', 'parent', 'refused')
+local known = redis.call('HMGET', a.record, 'status', 'message', 'generation', 'parent', 'refused', 'name')
 local id = '1-' .. nonce
 
 local function attend(waiter)
@@ -35,7 +35,8 @@ end
 
 if known[1] and known[1] ~= 'gone' then
   for i = 11, #ARGV, 2 do if ARGV[i] == 'parent' then attend(ARGV[i + 1]) end end
-  return { known[3] == id and 'CREATED' or 'EXISTS', known[3] }
+  if known[3] == id then return { 'CREATED', id } end
+  return { 'EXISTS', known[3], known[6] }
 end
 if known[1] == 'gone' and message ~= ''
   and (known[2] == message or string.find(known[5] or '', '\n' .. message .. '\n', 1, true)) then return { 'GONE' } end
