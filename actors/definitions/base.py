@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import sys
@@ -124,7 +125,26 @@ def _check_function(kind: Kind, function: object) -> str:
     filled = "step" if kind == "workflow" else "tx"
     if kind != "action" and (not parameters or parameters[0].kind not in _POSITIONAL):
         raise InvalidDefinition(f"{function.__qualname__}() at {site} is a {kind}: give it a first parameter, {filled}")
+    if kind != "action" and _is_plain(parameters[0].annotation, origin.__globals__):
+        raise InvalidDefinition(
+            f"{function.__qualname__}() at {site} is a {kind}, but its first parameter is {parameters[0]}: put "
+            f"`{filled}: {_FIRST[filled]}` before it"
+        )
     return site
+
+
+_FIRST: Final = {"step": "Step", "tx": "Transaction"}
+
+
+_PLAIN: Final = (int, float, str, bool, bytes, list, dict, set, tuple)
+
+
+def _is_plain(annotation: object, names: Mapping[str, object]) -> bool:
+    """Tell whether an annotation names a type that is no ``Step`` and no ``Transaction``; what is not known may be."""
+    if isinstance(annotation, str):
+        name = annotation.partition("[")[0]
+        annotation = names.get(name, getattr(builtins, name, None))
+    return any(annotation is plain for plain in _PLAIN)
 
 
 _POSITIONAL: Final = (

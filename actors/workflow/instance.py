@@ -160,7 +160,7 @@ class Instance:
         asked = len(commands.asked)
         if asked < len(commands.recorded):
             missing = commands.recorded[asked]
-            ended, site = self.end is not None, self._workflow.site
+            ended, site = _how_it_ended(self.end), self._workflow.site
             raise describe_missing(commands.workflow_id, asked + 1, missing, ended=ended, site=site)
         commands.replaying = False
 
@@ -262,3 +262,13 @@ _DEADLOCKED = (
     "the workflow waits, but every step, timer and event that it asked for is answered, so nothing can wake it: "
     "look for an asyncio.Event, Queue or Future that nobody sets"
 )
+
+
+def _how_it_ended(end: End | None) -> str:
+    """Return it as part of a sentence; nothing if it has not."""
+    if end is None:
+        return ""
+    if end.status != "failed":
+        return "ends"
+    failure = Failure.decode(end.payload)
+    return f"raises {failure.error_type}: {failure.message}"

@@ -53,12 +53,12 @@ def describe_difference(
     return JournalMismatch(message, seq=seq, recorded=recorded, asked=asked, site=site)
 
 
-def describe_missing(workflow_id: str, seq: int, recorded: Command, *, ended: bool, site: str) -> JournalMismatch:
+def describe_missing(workflow_id: str, seq: int, recorded: Command, *, ended: str, site: str) -> JournalMismatch:
     """Return the error for a command that the journal holds and the code did not ask for.
 
-    ``site`` is where the workflow is defined.
+    ``ended``: how the code ended before it, empty if it did not. ``site`` is where the workflow is defined.
     """
-    now = "nothing: the workflow ends before it" if ended else "nothing: it waits for something else"
+    now = f"nothing: the workflow {ended} before it" if ended else "nothing: it waits for something else"
     message = (
         f"workflow {workflow_id!r}: its code no longer fits its journal at step {seq} ({recorded.label!r}).\n"
         f"  the journal has: {show(recorded, None)}\n"

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from actors.errors import DuplicateDefinition, InvalidOption, UnknownDefinition
+from actors.errors import DuplicateDefinition, InvalidDefinition, InvalidOption, UnknownDefinition
 from actors.policy import RetryPolicy
 from actors.registry import Registry
 from actors.workflow.step import Step
@@ -138,3 +138,13 @@ def test_copies_share_the_fingerprint() -> None:
     definition = Registry().workflow(flow)
 
     assert definition.with_options(id="x").fingerprint == definition.fingerprint
+
+
+def test_a_workflow_whose_first_parameter_is_no_step_is_refused() -> None:
+    registry = Registry()
+
+    async def order(item: str) -> str:
+        return item
+
+    with pytest.raises(InvalidDefinition, match="put `step: Step` before it"):
+        registry.workflow(cast("Any", order))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import random
 import time
@@ -167,3 +168,20 @@ async def test_a_violation_that_the_author_catches_fails_the_replay(manager: Wor
         await handle.result()
         with pytest.raises(DeterminismViolation, match="wall_clock"):
             tester.replay(await tester.history(handle))
+
+
+async def test_who_watches_the_garbage_collector_may_read_a_clock(manager: WorkflowManager) -> None:
+    def watcher(_phase: str, _info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    @manager.workflow
+    async def flow(step: Step) -> str:
+        gc.collect()
+        return "collected"
+
+    gc.callbacks.append(watcher)
+    try:
+        async with WorkflowTester(manager, strict=True) as tester:
+            assert await (await tester.start(flow)).result() == "collected"
+    finally:
+        gc.callbacks.remove(watcher)

@@ -46,6 +46,11 @@ async def relabeled(step: Step) -> None:
     await step.run_action(charge.with_options(name="pay"), "c-1", cents=5)
 
 
+async def raises_in_place_of_the_rest(step: Step) -> None:
+    await step.run_action(charge, "c-1", cents=5)
+    raise LookupError("no such cart")
+
+
 async def removed_at_the_end(step: Step) -> None:
     await step.run_action(charge, "c-1", cents=5)
     await step.sleep(timedelta(days=30))
@@ -120,6 +125,12 @@ DAYS = 30 * 86_400_000
         (renamed, 1, 1, ["step 1 ('refund')", "step charge('c-1', cents=5)", "step refund('c-1', cents=5)"]),
         (relabeled, 1, 1, ["step 1 ('pay')", "step charge('c-1', cents=5)", "(named 'pay')"]),
         (removed_at_the_end, 4, None, ["step 4 ('work')", "asks for: nothing: it waits for something else"]),
+        (
+            raises_in_place_of_the_rest,
+            2,
+            None,
+            ["asks for: nothing: the workflow raises LookupError: no such cart before"],
+        ),
         (removed_where_it_ends, 2, None, [f"timer of {DAYS} ms", "asks for: nothing: the workflow ends before it"]),
         (added_at_the_end, 5, 3, ["step 5 ('work')", "has: nothing: it was not asked for then", "step work('c')"]),
         (added_in_front, 1, 1, ["step 1 ('work')", "step charge(", "step work('new')"]),
