@@ -78,7 +78,9 @@ def test_whoever_stops_early_leaves_no_process_and_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Callable[[Callable[[], object]], None]
 ) -> None:
     program = (
-        "import sys\n"
+        # A shell that starts something in the background has it ignore Ctrl-C, and its children too.
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from actors.bench import Plan, run_benchmark\n"
         "next(run_benchmark(Plan(workloads=('idle',), seconds=600.0), lambda what: print(what, flush=True)))\n"
     )
