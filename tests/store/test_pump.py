@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
+from kernel.errors import ServerUnreachable
 from kernel.memory import drop_memory_server
 from kernel.store.connect import connector
 from kernel.store.hearing import Hearing
@@ -51,7 +52,7 @@ class FakeLane:
         replies: list[object] = []
         for _ in commands:
             reply = self._owed.pop(0)
-            if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
+            if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
                 raise reply
             replies.append(reply)
         return replies
@@ -159,3 +160,15 @@ async def test_a_subscription_whose_keeper_fails_is_made_anew(
     await hearing.close()
     await space.close()
     drop_memory_server(url)
+
+
+async def test_a_server_that_may_only_be_read_is_waited_for_no_longer_than_the_patience(runner: asyncio.Runner) -> None:
+    def refuse(words: Words) -> object:
+        return "loaded" if words[0] == "SCRIPT" else ReadOnlyError("You can't write against a read only replica.")
+
+    link = Link(Server(refuse).connect, url="redis://:secret@fake", patience_s=0.05)
+    with pytest.raises(ServerUnreachable, match="READONLY") as caught:
+        await link.send("k", "SET", "k", 1)
+    assert "secret" not in str(caught.value)
+    assert link.broken
+    await link.close()
