@@ -337,6 +337,8 @@ def format_traceback(error: BaseException) -> str:
     """Return the traceback of ``error`` and its causes as text, with the author's frames only where there are any."""
     formatted = tracebacks.TracebackException.from_exception(error)
     _keep_frames_of_the_author(formatted, seen=set())
+    if isinstance(error, HeadraceError) and all(_is_internal(frame) for frame in formatted.stack):
+        formatted.stack = tracebacks.StackSummary.from_list([])  # its message says it all
     return _shorten_middle("".join(formatted.format()), TRACEBACK_CHARACTERS_MAX)
 
 
@@ -344,11 +346,15 @@ def _keep_frames_of_the_author(part: tracebacks.TracebackException | None, *, se
     if part is None or id(part) in seen:
         return
     seen.add(id(part))
-    kept = [frame for frame in part.stack if not frame.filename.startswith(_INTERNAL)]
+    kept = [frame for frame in part.stack if not _is_internal(frame)]
     if kept:
         part.stack = tracebacks.StackSummary.from_list(kept)
     for further in (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())):
         _keep_frames_of_the_author(further, seen=seen)
+
+
+def _is_internal(frame: tracebacks.FrameSummary) -> bool:
+    return frame.filename.startswith(_INTERNAL)
 
 
 def _kind(error: StepFailed) -> FailureKind:

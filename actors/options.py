@@ -172,9 +172,11 @@ def resolve_options(
         raise InvalidOption("run_at and run_after exclude each other: give one of them")
     changes: dict[str, object] = {}
     for name, value in options.items():
+        refused = {*NOT_YET, *(NOT_YET_OF_WORKFLOWS if kind == "workflow" else ())}
         if name not in allowed:
-            raise InvalidOption(f"{name!r} is no option of {_a(kind)}; its options are {', '.join(sorted(allowed))}")
-        if name in NOT_YET or (kind == "workflow" and name in NOT_YET_OF_WORKFLOWS):
+            known = ", ".join(sorted({*allowed} - refused))
+            raise InvalidOption(f"{name!r} is no option of {_a(kind)}; its options are {known}")
+        if name in refused:
             instead = _INSTEAD.get(name, "leave it out")
             raise InvalidOption(f"the option {name!r} of {_a(kind)} has no effect in this version yet: {instead}")
         if name in ("run_at", "run_after"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from actors.bench import WORKLOADS, Line, Plan, json_line, run_benchmark, table
+from actors.cli.output import one_line
 from actors.errors import HeadraceError
 from kernel import KernelError
 
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         (_print_json if args.json else _print_table)(plan)
     except (HeadraceError, KernelError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"headrace bench: {one_line(str(error))}\n")
         return 1
     except KeyboardInterrupt:
         return 130

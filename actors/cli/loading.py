@@ -127,6 +127,10 @@ def _place(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((own, "<frozen")) and os.sep + "importlib" + os.sep not in frame.filename
     ]
+    # The author's own line rather than that of a library which it called.
+    here = str(Path.cwd()) + os.sep
+    mine = [frame for frame in frames if frame.filename.startswith(here) and "site-packages" not in frame.filename]
+    frames = mine or frames
     return f" at {_relative(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
 
 

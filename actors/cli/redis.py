@@ -12,7 +12,7 @@ from actors.cli.errors import CommandError
 from actors.cli.options import IN_MEMORY, add_common
 from actors.cli.output import write_json
 from actors.manager import EMBEDDED_FOLDER
-from kernel import EmbeddedServer, connector, run_command
+from kernel import EmbeddedServer, ServerRefused, connector, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,9 @@ def redis(said: argparse.Namespace) -> int:
     if url and url.startswith(IN_MEMORY):
         raise CommandError(f"{url} is a server inside one process: there is nothing to connect to")
     words = cast("list[str]", said.words)
+    if words and words[-1] == "--json":  # no argument of any command of Redis
+        said.json = True
+        words = words[:-1]
     if words and words[0].upper() in _ENDLESS:
         raise CommandError(
             f"{words[0].upper()} never ends: run redis-cli -s with the socket that headrace redis prints"
@@ -57,7 +60,10 @@ def redis(said: argparse.Namespace) -> int:
 
 def _use(said: argparse.Namespace, url: str, words: list[str], *, wait: Callable[[], None] | None) -> int:
     if words:
-        reply = asyncio.run(run_command(url, *words))
+        try:
+            reply = asyncio.run(run_command(url, *words))
+        except ServerRefused as error:
+            raise CommandError(f"Redis answers: {error.error}") from error
         if said.json:
             write_json({"reply": _text(reply)})
         else:

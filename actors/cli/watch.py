@@ -12,11 +12,11 @@ from rich.live import Live
 from actors.cli.options import add_common, add_connection, connected
 from actors.cli.output import console, error_line, printable, shorten, when, write_json
 from actors.cli.snapshots import as_object, as_table
-from actors.results import Completed, Failed, Stopped
+from actors.results import Canceled, Completed, Failed, Stopped
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from actors.cli.options import Subparsers
     from actors.manager import WorkflowManager
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("watch", help="watch one workflow until it has ended")
+    parser = commands.add_parser("watch", help="watch one workflow until it has ended; exit code 1 unless it completed")
     parser.add_argument("id", help="the workflow's id, as headrace list shows it")
     add_connection(parser)
     add_common(parser)
@@ -33,10 +33,11 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def watch(said: argparse.Namespace) -> int:
-    """Follow an instance; a live table on a terminal, else a line for each change."""
+    """Follow an instance; a live table on a terminal, else a line for each change. 1: it did not complete."""
+    last: list[Snapshot] = []
 
     async def inside(manager: WorkflowManager) -> None:
-        async with aclosing(manager.handle(said.id).watch()) as snapshots:
+        async with aclosing(_noting(manager.handle(said.id).watch(), last)) as snapshots:
             if said.json:
                 async for snapshot in snapshots:
                     write_json(as_object(snapshot))
@@ -46,7 +47,15 @@ def watch(said: argparse.Namespace) -> int:
                 await _follow_plainly(snapshots)
 
     connected(said, inside)
-    return 0
+    return 1 if last and isinstance(last[-1].status, Failed | Canceled) else 0
+
+
+async def _noting(snapshots: AsyncGenerator[Snapshot], last: list[Snapshot]) -> AsyncGenerator[Snapshot]:
+    """Pass snapshots on; ``last`` keeps the last of them."""
+    async with aclosing(snapshots):
+        async for snapshot in snapshots:
+            last[:] = [snapshot]
+            yield snapshot
 
 
 async def _follow_live(snapshots: AsyncIterator[Snapshot]) -> None:

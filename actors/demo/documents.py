@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from actors.demo.settings import DemoError
 
@@ -20,8 +20,17 @@ _LOOKED_AT_MAX: Final = 5_000
 """Files of a large folder that are looked at."""
 
 
-def find_documents(folder: Path | None, *, count: int) -> tuple[Path, list[Path]]:
-    """Return the folder and at most ``count`` text files in it, prose before anything else.
+class Documents(NamedTuple):
+    """What was found in a folder."""
+
+    folder: Path
+    chosen: list[Path]
+    passed_over: int
+    """Files that came before the last one chosen and are no UTF-8 text of a size that suits."""
+
+
+def find_documents(folder: Path | None, *, count: int) -> Documents:
+    """Choose at most ``count`` text files of a folder, prose before anything else.
 
     Raises:
         DemoError: there is no such folder, or no text in it.
@@ -37,16 +46,19 @@ def find_documents(folder: Path | None, *, count: int) -> tuple[Path, list[Path]
     except OSError as error:
         raise DemoError(f"{str(root)!r} cannot be read ({error.strerror}): give --folder another") from error
     chosen: list[Path] = []
+    passed_over = 0
     for path in files:
         if len(chosen) == count:
             break
         if is_text(path):
             chosen.append(path)
+        else:
+            passed_over += 1
     if not chosen:
         raise DemoError(
             f"no text files in {str(root)!r}: give --folder one that has some (UTF-8, up to {BYTES_MAX // 1024} KiB)"
         )
-    return root, chosen
+    return Documents(root, chosen, passed_over)
 
 
 def own_documents() -> Path:

@@ -14,7 +14,7 @@ from actors.cli.lifeline import on_signals
 from actors.cli.output import counted
 from actors.demo.board import Board, Entry
 from actors.demo.check import Comparison, compare, count_files, miscounted
-from actors.demo.documents import find_documents
+from actors.demo.documents import BYTES_MAX, find_documents
 from actors.demo.drill import Drill, TakeOver
 from actors.demo.processes import Workers
 from actors.demo.settings import NAMESPACE, PACE, WORKERS, DemoError, DemoSettings, interval_s, pace_s
@@ -59,7 +59,7 @@ def run_demo(settings: DemoSettings, *, live: bool) -> int:
         DemoError: it cannot run as asked.
         KernelError: there is no Redis to run on.
     """
-    folder, paths = find_documents(settings.folder, count=settings.count)
+    folder, paths, passed_over = find_documents(settings.folder, count=settings.count)
     entries = [
         Entry(f"documents/{number:03d}-{_slug(path)}", path, str(path.relative_to(folder)))
         for number, path in enumerate(paths, 1)
@@ -70,7 +70,7 @@ def run_demo(settings: DemoSettings, *, live: bool) -> int:
         url, kind = _server(settings, stack)
         _set_environment(url, count=len(entries))
         try:
-            result = asyncio.run(_run(settings, board, view, server=(url, kind)))
+            result = asyncio.run(_run(settings, board, view, server=(url, kind), passed_over=passed_over))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
     show_result(board, result, as_json=settings.json)
@@ -98,7 +98,9 @@ def _set_environment(url: str, *, count: int) -> None:
     os.environ[PACE] = f"{pace_s(count):.3f}"
 
 
-async def _run(settings: DemoSettings, board: Board, view: View, *, server: tuple[str, str]) -> Result:
+async def _run(
+    settings: DemoSettings, board: Board, view: View, *, server: tuple[str, str], passed_over: int
+) -> Result:
     """Do everything between the server's start and its end. Whatever happens, no worker is left."""
     # Imported only now: its manager is made from the environment of this run.
     from actors.demo.flows import manager  # noqa: PLC0415
@@ -108,6 +110,9 @@ async def _run(settings: DemoSettings, board: Board, view: View, *, server: tupl
         stack.enter_context(on_signals(task.cancel, again=task.cancel))
         stack.enter_context(view)
         url, kind = server
+        if passed_over:
+            which = f"not UTF-8 text, empty, or larger than {BYTES_MAX // 1024} KiB"
+            board.say(f"{counted(passed_over, 'file')} passed over: {which}")
         board.say(f"Redis {await _version(url)}, {kind}")
         await stack.enter_async_context(manager)
         store = await manager.store()

@@ -11,7 +11,7 @@ import structlog
 from actors.definitions import DEFAULT_VERSION
 from actors.errors import Failure, UnknownDefinition
 from actors.workflow import TurnTooLong
-from kernel import ZERO, Refused
+from kernel import ZERO, Refused, keys
 
 if TYPE_CHECKING:
     from actors.definitions import Workflow
@@ -75,9 +75,13 @@ class Aside:
         if replica is not None:
             self._host.cache.drop(replica)
         if isinstance(error, TurnTooLong):
-            log.error("workflow stopped: its turn blocked the worker", workflow_id=address, error=str(error))
+            log.error(
+                "workflow stopped: its turn blocked the worker", workflow_id=keys.id_of(address), error=str(error)
+            )
         else:
-            log.error("workflow stopped: its code does not fit its journal", workflow_id=address, error=str(error))
+            log.error(
+                "workflow stopped: its code does not fit its journal", workflow_id=keys.id_of(address), error=str(error)
+            )
         reason = Failure.from_exception(error, kind="WorkflowFailed")
         if record.python not in {"", PYTHON}:
             reason = replace(reason, message=f"{reason.message}\n{_other_python(record.python)}")

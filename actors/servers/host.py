@@ -175,6 +175,6 @@ class Host:
             return
         try:
             await instances.resume(address, fingerprint=fingerprint)
-            log.info("a stopped workflow goes on with mended code", workflow_id=address)
+            log.info("a stopped workflow goes on with mended code", workflow_id=keys.id_of(address))
         except Refused:
             pass

@@ -28,6 +28,7 @@ from kernel import (
     ServerUnreachable,
     TimedOut,
     draw_nonce,
+    keys,
     read_queued,
 )
 
@@ -219,9 +220,17 @@ class Runner(Server):
         policy = RetryPolicy.decode(begun.command.options)
         failure = Failure.from_exception(error, attempts=held.attempt)
         delay_ms = policy.decide(held.attempt, error, random=self._random) if policy is not None else None
+        told: dict[str, object] = {
+            "workflow_id": keys.id_of(held.address),
+            "step": begun.command.label,
+            "attempt": held.attempt,
+        }
+        told["error"] = f"{failure.error_type}: {failure.message}"
         if delay_ms is None:
+            log.info("a step failed", **told)
             await self._host.turner.finish(begun, "failed", failure.encode())
         else:
+            log.info("a step failed and is tried again", **told, after_s=delay_ms / 1000)
             await self._host.store.steps.retry(held, error=failure.encode(), delay_ms=delay_ms)
 
     async def time_out(self, timed_out: TimedOut) -> None:

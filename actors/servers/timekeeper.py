@@ -10,6 +10,7 @@ import structlog
 
 from actors.errors import Failure
 from actors.servers.server import Server
+from kernel import keys
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -76,9 +77,13 @@ class Timekeeper(Server):
     async def _reconcile(self, address: str) -> None:
         again, healed = await self._host.store.timers.reconcile(address)
         if healed:
-            log.error("commands had lost their place and were put back; please report it", actor=address, count=healed)
+            log.error(
+                "commands had lost their place and were put back; please report it",
+                workflow_id=keys.id_of(address),
+                count=healed,
+            )
         elif again:
-            log.info("children were asked for news again", actor=address, count=again)
+            log.info("children were asked for news again", workflow_id=keys.id_of(address), count=again)
 
     async def _listen(self) -> None:
         """Wake when a script announces an earlier due time."""

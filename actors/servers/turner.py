@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors.errors import NondeterminismError, UnknownDefinition
+from actors.errors import Failure, NondeterminismError, UnknownDefinition
 from actors.retrier import KIND as RETRIER
 from actors.retrier import Retrier
 from actors.servers.aside import PYTHON, Aside
@@ -40,6 +40,7 @@ from kernel import (
     Turned,
     draw_nonce,
     event_number,
+    keys,
 )
 
 if TYPE_CHECKING:
@@ -438,6 +439,10 @@ class Turner:
         replica.committed += len(plan.commands)
         replica.canceled, replica.answered = plan.canceled, plan.answered
         if plan.end is not None:
+            if plan.end.status == "failed":
+                failure = Failure.decode(plan.end.payload)
+                error = f"{failure.error_type}: {failure.message}"
+                log.warning("a workflow failed", workflow_id=keys.id_of(replica.address), error=error)
             self._drop(replica)
             return
         self._host.cache.put(replica)

@@ -106,6 +106,11 @@ def valid_id(actor_id: str) -> bool:
     return 0 < len(actor_id.encode("utf-8", "replace")) <= ID_BYTES_MAX and actor_id.isprintable()
 
 
+def id_of(address: str) -> str:
+    """Return an actor's id, as people know it."""
+    return address[address.index("/") + 1 :]
+
+
 def actor(tag: str, address: str, part: str = "") -> str:
     """Return one of an actor's keys; ``part`` is empty for the record, else ``journal``, ``open``, ``large`` …."""
     kind, _, actor_id = address.partition("/")

@@ -164,6 +164,15 @@ def test_watch_ends_with_the_workflow(run: Run) -> None:
     assert snapshot["status"] == {"result": "c-1:5", "type": "completed"}
 
 
+@pytest.mark.usefixtures("history")
+def test_watch_tells_by_its_exit_code_whether_the_workflow_completed(run: Run) -> None:
+    run("cancel", "order-9")
+
+    assert run("watch", "order-7").code == 0
+    assert run("watch", "order-8").code == 1
+    assert run("watch", "order-9").code == 1
+
+
 def test_watch_follows_changes(run: Run, program: Callable[..., Program], url: str, until: Callable[..., None]) -> None:
     run("start", "shop.flows:manager", "checkout", '["c-1"]', "--id", "order-7")
     watching = program("watch", "order-7", "--json")
@@ -215,9 +224,13 @@ def test_redis_runs_a_command(run: Run, url: str) -> None:
     run("redis", "RPUSH", "l", "a", "b")
     assert run("redis", "LRANGE", "l", "0", "-1").out == "1) a\n2) b\n"
     assert objects(run("redis", "--json", "LRANGE", "l", "0", "-1")) == [{"reply": ["a", "b"]}]
+    assert objects(run("redis", "LRANGE", "l", "0", "-1", "--json")) == [{"reply": ["a", "b"]}]
     wrong = run("redis", "GET", "l")
-    assert "WRONGTYPE" in wrong.error
+    assert wrong.error.startswith("headrace redis: Redis answers: WRONGTYPE ")
     assert wrong.code == 1
+    unknown = run("redis", "NOSUCH")
+    assert "Redis answers: " in unknown.error
+    assert "unknown command" in unknown.error
 
 
 def test_redis_starts_the_embedded_server(

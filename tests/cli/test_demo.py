@@ -78,15 +78,16 @@ def test_documents_are_text_files_prose_first(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
 
-    root, found = find_documents(tmp_path, count=10)
-    _, two = find_documents(tmp_path, count=2)
+    root, found, passed_over = find_documents(tmp_path, count=10)
+    _, two, _ = find_documents(tmp_path, count=2)
 
     assert [str(path.relative_to(root)) for path in found] == ["README", "b.md", "deep/c.txt", "a.py"]
     assert two == found[:2]
+    assert passed_over == 4  # empty, no text, not UTF-8, too large
 
 
 def test_without_a_folder_the_projects_own_documents_are_taken() -> None:
-    root, found = find_documents(None, count=24)
+    root, found, _ = find_documents(None, count=24)
 
     assert root == own_documents().resolve() == ROOT
     assert ROOT / "README.md" in found

@@ -133,3 +133,11 @@ def test_a_worker_ends_though_its_server_is_gone(
 
     assert worker.wait(15.0) == 0
     assert "could not leave cleanly" in worker.said
+
+
+def test_a_worker_logs_failures_under_the_ids_that_people_know(run: Run, worker: Program, until: Until) -> None:
+    run("start", "shop.flows:manager", "declined", "--id", "order-8")
+
+    until(lambda: "a workflow failed workflow_id=order-8 " in worker.said)
+    assert "a step failed and is tried again workflow_id=order-8 step=decline attempt=1 " in worker.said
+    assert "a step failed workflow_id=order-8 step=decline attempt=2 " in worker.said

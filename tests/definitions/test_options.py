@@ -137,3 +137,12 @@ def test_a_policy_is_carried_as_it_is() -> None:
     policy = RetryPolicy(max_attempts=9)
 
     assert charge.with_options(retry=policy).policy is policy
+
+
+def test_an_unknown_option_is_told_of_those_that_have_an_effect() -> None:
+    options: dict[str, Any] = {"nmae": "x"}
+
+    with pytest.raises(InvalidOption, match=r"its options are .*\bretry\b") as raised:
+        charge.with_options(**options)
+
+    assert "pool" not in str(raised.value)
