@@ -7,9 +7,10 @@ from typing import Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from kernel.errors import InvalidUrl, ServerRefused, ServerUnreachable
+from kernel.errors import InvalidUrl, ServerUnreachable
 from kernel.store.lanes import CONNECT_S_MAX, ClusterConnector, Connector, SentinelConnector, ServerConnector
 from kernel.store.link import LOST
+from kernel.store.pump import refused
 
 COMMAND_S_MAX: Final = 60.0
 """How long a person's command may take."""
@@ -72,5 +73,5 @@ async def run_command(url: str, command: str, *words: str) -> object:
     finally:
         await source.close()
     if isinstance(reply, ResponseError):
-        raise ServerRefused(command, str(reply))
+        raise refused(command, reply)
     return reply

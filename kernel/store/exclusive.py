@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from kernel.errors import KernelError, ServerRefused
+from kernel.errors import KernelError
 from kernel.refusals import accepted
 from kernel.store.link import LOST, Lane, Words
+from kernel.store.pump import refused
 from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 from kernel.store.steps import Appended, Held, read_appended
@@ -55,7 +56,7 @@ class Exclusive:
         """Run one reading command."""
         (reply,) = await self.read_many([words])
         if isinstance(reply, ResponseError):
-            raise ServerRefused(words[0].decode(), str(reply))
+            raise refused(words[0].decode(), reply)
         return reply
 
     async def read_many(self, commands: Sequence[tuple[bytes, ...]]) -> list[object]:
@@ -66,7 +67,7 @@ class Exclusive:
         """WATCH keys."""
         (reply,) = await self._send([("WATCH", *keys)])
         if isinstance(reply, ResponseError):
-            raise ServerRefused("WATCH", str(reply))
+            raise refused("WATCH", reply)
 
     async def unwatch(self) -> None:
         """Forget what was watched."""
@@ -105,11 +106,10 @@ class Exclusive:
         if done is None:
             raise Conflict("what the mutation read has changed")
         if isinstance(done, ResponseError):
-            refused = next((reply for reply in replies if isinstance(reply, ResponseError)), done)
-            raise ServerRefused("complete", str(refused))
+            raise refused("complete", next((reply for reply in replies if isinstance(reply, ResponseError)), done))
         reply: object = listed(done)[0]
         if isinstance(reply, ResponseError):
-            raise ServerRefused("complete", str(reply))
+            raise refused("complete", reply)
         return read_appended(accepted(reply))
 
     async def _send(self, commands: Sequence[Words]) -> list[object]:

@@ -189,8 +189,7 @@ class Pump:
                 away = reply
                 again.append(call)
             elif not future.done():
-                text = str(reply)
-                future.set_exception(ServerRefused(call.name, text if text.startswith(word) else f"{word} {text}"))
+                future.set_exception(refused(call.name, reply))
         if away is not None:
             raise RedisConnectionError(f"{error_word(away)} {away}")
         if again and self._lane is not None:
@@ -205,6 +204,12 @@ def fail(calls: Iterable[Call], error: Exception) -> None:
             call.future.set_exception(error)
             # Whoever asked may be gone; that nobody hears of it is then no mistake to be reported.
             call.future.exception()
+
+
+def refused(call: str, error: ResponseError) -> ServerRefused:
+    """Return what to raise for an error reply to a call: the server's words, the first one included."""
+    word, text = error_word(error), str(error)
+    return ServerRefused(call, text if text.startswith(word) else f"{word} {text}")
 
 
 def error_word(error: ResponseError) -> str:

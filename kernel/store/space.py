@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from kernel.compatibility import check_server
-from kernel.errors import Misconfigured, NamespaceMismatch, ServerRefused, ServerUnreachable
+from kernel.errors import Misconfigured, NamespaceMismatch, ServerUnreachable
 from kernel.store.keys import Keys, tag, valid_namespace
 from kernel.store.link import LOST, Call, Lane, Link, Words
 from kernel.store.payloads import Payloads
-from kernel.store.pump import fail
+from kernel.store.pump import fail, refused
 from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 
@@ -134,7 +134,7 @@ class Space:
     async def _check(self, lane: Lane) -> None:
         info, policy, seconds = await lane.send([("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)])
         if isinstance(info, ResponseError):
-            raise ServerRefused("INFO", str(info))
+            raise refused("INFO", info)
         facts = dict(line.split(":", 1) for line in _text(info).splitlines() if ":" in line)
         version = facts.get("valkey_version") or facts.get("redis_version", "")
         settings = listed(policy) if not isinstance(policy, ResponseError) else []

@@ -18,6 +18,8 @@ from actors import (
     current_step,
 )
 from actors.definitions import AsyncAction
+from kernel.embedded import EmbeddedServer
+from kernel.embedded_guard import ask
 from kernel.store.audit import audit
 from tests.api.watching import Managers, in_state, running, seen
 
@@ -205,3 +207,29 @@ async def wait() -> None: ...
 
 def _actions(manager: WorkflowManager) -> tuple[AsyncAction[[str], str], AsyncAction[[], None]]:
     return manager.action(name="say", retry=True)(say), manager.action(name="wait", queue="wait", retry=True)(wait)
+
+
+async def test_a_mutation_that_may_not_touch_a_key_fails_at_once_and_says_so(
+    managers: Managers, server_url: str, embedded_server: EmbeddedServer
+) -> None:
+    rules = b"ACL SETUSER limited on >secret ~{default:*}* ~default:* &* +@all"
+    assert ask(embedded_server.socket, rules) == b"+OK"
+    try:
+        manager = managers(server_url.replace("unix://", "unix://limited:secret@"), partitions=1)
+
+        @manager.mutation(name="reach_out", retry=RetryPolicy(max_attempts=1))
+        async def reach_out(tx: Transaction) -> None:
+            tx.incr("elsewhere")
+
+        @manager.workflow(name="flow")
+        async def flow(step: Step) -> None:
+            await step.run_mutation(reach_out)
+
+        async with manager.worker():
+            handle = await manager.start(flow)
+            with pytest.raises(WorkflowFailed, match="NOPERM"):
+                await handle.result()
+        (step,) = await handle.steps()
+        assert step.attempt == 1
+    finally:
+        ask(embedded_server.socket, b"ACL DELUSER limited")
