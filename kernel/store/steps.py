@@ -9,7 +9,6 @@ from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import read_command
 from kernel.store.replies import listed
-from kernel.store.scripts import SCRIPTS
 from kernel.store.turns import Eager, Turned, anew, read_turned
 
 if TYPE_CHECKING:
@@ -281,11 +280,6 @@ class Steps:
             )
         )
         return [Held.of(cast("bytes", member).decode()) for reply in replies for member in listed(reply)]
-
-    @property
-    def complete_text(self) -> str:
-        """The text of ``complete``, for MULTI: there it is sent whole (a missing script would not stop the rest)."""
-        return SCRIPTS["complete"].text
 
 
 def read_queued(tag: str, queue: str, entry: bytes, fields: list[bytes]) -> Queued:
