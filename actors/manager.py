@@ -19,6 +19,7 @@ from actors.listing import Order, Page, Selection, list_instances
 from actors.options import Duration, duration_ms
 from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
+from actors.short_forms import ShortForms
 from actors.starting import beginning
 from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
 
@@ -43,8 +44,11 @@ EMBEDDED_PARTITIONS: Final = 1
 DEFAULT_PARTITIONS: Final = 12
 
 
-class WorkflowManager(Registry):
-    """Definitions, and the connection to the Redis that their instances live in. Connects at the first use."""
+class WorkflowManager(ShortForms, Registry):
+    """Definitions, and the connection to the Redis that their instances live in. Connects at the first use.
+
+    What a handle can do, a manager can do by the instance's id: ``await manager.result("order-7")``.
+    """
 
     def __init__(
         self,
@@ -223,7 +227,7 @@ class WorkflowManager(Registry):
     @overload
     def handle(self, workflow_id: str, /) -> WorkflowHandle[Any]: ...
     @overload
-    def handle(self, workflow_id: str, workflow: Workflow[..., R], /) -> WorkflowHandle[R]: ...
+    def handle(self, workflow_id: str, workflow: Workflow[..., R] | None, /) -> WorkflowHandle[R]: ...
     def handle(self, workflow_id: str, workflow: Workflow[..., Any] | None = None, /) -> WorkflowHandle[Any]:
         """Return the handle of an instance; with its workflow, results have its type. Nothing is asked of Redis."""
         if not keys.valid_id(workflow_id):

@@ -211,7 +211,7 @@ class Registry:
         return found
 
     @property
-    def steps(self) -> tuple[StepDefinition[..., Any], ...]:
+    def step_definitions(self) -> tuple[StepDefinition[..., Any], ...]:
         """All queries, mutations and actions, in the order registered."""
         return tuple(self._steps.values())
 

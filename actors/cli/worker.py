@@ -59,7 +59,7 @@ def worker(said: argparse.Namespace) -> int:
     )
     manager = load_manager(said.path)
     refuse_memory(manager)
-    if not manager.workflows and not manager.steps:
+    if not manager.workflows and not manager.step_definitions:
         raise CommandError(f"{said.path!r} has no workflows and no steps: import the modules that define them there")
     if said.processes > 1:
         return asyncio.run(_supervise(manager, said))

@@ -13,8 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from actors.errors import Misuse
-from actors.options import Duration, check_name, duration_ms
-from actors.payload import pack
+from actors.options import Duration, duration_ms
 from actors.servers import WorkerSettings
 from actors.testing.clock import VirtualClock
 from actors.testing.crashes import lives
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from actors.definitions import StepDefinition, Workflow
+    from actors.events import EventType
     from actors.handle import WorkflowHandle
     from actors.manager import WorkflowManager
 
@@ -96,7 +96,7 @@ class WorkflowTester:
         self._url: Final = f"memory://tester-{next(_names)}"
         self._twin: Final = Twin.of(manager, url=self._url, clock=self._clock)
         self._strict, self._seed, self._crash_seed = strict, seed, crash_seed
-        named = {step.options.queue for step in manager.steps}
+        named = {step.options.queue for step in manager.step_definitions}
         self._settings = WorkerSettings(
             concurrency=concurrency,
             queues=tuple(sorted({"default", *named, *queues})),
@@ -255,11 +255,31 @@ class WorkflowTester:
         """Return the handle of an instance."""
         return TestedHandle(self._twin, workflow_id, workflow, unless_stuck=self._unless_stuck)
 
-    async def send_event(self, instance: WorkflowHandle[Any] | str, name: str, value: object = None) -> None:
-        """Send an event to an instance, given by its handle or id."""
-        address = f"wf/{instance if isinstance(instance, str) else instance.id}"
-        store = await self._twin.store()
-        await store.instances.append(address, kind="event", name=check_name("name", name), payload=pack(value))
+    @overload
+    async def send_event(
+        self, instance: WorkflowHandle[Any] | str, event: EventType[T], value: T, /, *, id: str | None = None
+    ) -> None: ...
+    @overload
+    async def send_event(
+        self, instance: WorkflowHandle[Any] | str, event: EventType[None], /, *, id: str | None = None
+    ) -> None: ...
+    @overload
+    async def send_event(
+        self, instance: WorkflowHandle[Any] | str, event: str, value: object = None, /, *, id: str | None = None
+    ) -> None: ...
+    @overload
+    async def send_event(
+        self,
+        instance: WorkflowHandle[Any] | str,
+        event: EventType[Any] | str,
+        /,
+        *,
+        error: str | Exception,
+        id: str | None = None,
+    ) -> None: ...
+    async def send_event(self, instance: WorkflowHandle[Any] | str, event: Any, /, *value: Any, **options: Any) -> None:
+        """Send an event to an instance, given by its handle or id; see ``WorkflowHandle.send_event``."""
+        await self._twin.send_event(_id_of(instance), event, *value, **options)
 
     def fake(self, step: StepDefinition[..., Any], /, *outcomes: object) -> Fake:
         """Let something stand in for a step; the record that is returned has every call.
@@ -279,8 +299,7 @@ class WorkflowTester:
 
     async def history(self, instance: WorkflowHandle[Any] | str) -> RecordedHistory:
         """Return an instance's journal as a value. Raises WorkflowNotFound."""
-        workflow_id = instance if isinstance(instance, str) else instance.id
-        return await record_history(await self._twin.store(), workflow_id)
+        return await record_history(await self._twin.store(), _id_of(instance))
 
     async def export(self, instance: WorkflowHandle[Any] | str, path: str | Path) -> None:
         """Write an instance's journal to a file, for ``replay``. Raises WorkflowNotFound."""
@@ -315,6 +334,10 @@ class WorkflowTester:
         for future in waiting:
             future.set_result(None)
         return bool(waiting)
+
+
+def _id_of(instance: WorkflowHandle[Any] | str) -> str:
+    return instance if isinstance(instance, str) else instance.id
 
 
 async def _awaited(work: Awaitable[T]) -> T:

@@ -38,7 +38,7 @@ def test_bare_and_with_arguments_register_the_same() -> None:
     assert registry.get_step("work") is bare
     assert registry.get_step("told") is told
     assert (told.policy, told.options.queue, told.options.timeout_ms) == (RetryPolicy(), "gpu", 3000)
-    assert registry.steps == (bare, told)
+    assert registry.step_definitions == (bare, told)
 
 
 def test_two_definitions_under_one_name_are_refused_with_both_places() -> None:
@@ -105,7 +105,7 @@ def test_wrong_names_and_options_register_nothing() -> None:
     with pytest.raises(InvalidOption, match="'id' is no option of a workflow"):
         cast("Any", registry).workflow(id="x")(flow)
 
-    assert registry.steps == ()
+    assert registry.step_definitions == ()
 
 
 def test_the_fingerprint_follows_the_code_not_its_place() -> None:
