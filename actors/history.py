@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from actors.errors import Failure
@@ -62,7 +62,8 @@ class HistoryEntry:
     name: str = ""
     """Of the step, event, update or value; of a sleep ``timer``; ``ended``: the status."""
     value: Any = None
-    """An outcome's or event's value, an update's reply, the workflow's result; plain values."""
+    """An outcome's or event's value, an update's reply, the workflow's result; plain values. ``restarted``: what
+    ``step.attempt`` is from there on."""
     error: Failure | None = None
     """The same of what failed."""
     taken: bool = True
@@ -77,8 +78,13 @@ def read_history(record: dict[str, bytes], journal: dict[str, bytes]) -> list[Hi
         by_event.setdefault(command.at, []).append((seq, command))
     takers = {answered_by(mark) for field, mark in journal.items() if field[0] == "x"}
     entries: list[HistoryEntry] = []
+    attempt = 1
     for event in sorted(_events(journal), key=lambda event: event.number):
-        entries.append(_entry(event, commands, journal, taken=event.number in takers))
+        entry = _entry(event, commands, journal, taken=event.number in takers)
+        if entry.kind == "restarted":
+            attempt += 1
+            entry = replace(entry, value=attempt)
+        entries.append(entry)
         entries += (_asked(event, seq, command) for seq, command in by_event.get(event.number, ()))
     if result := journal.get("result"):
         entries.append(_end(event_number(record["appended"].decode()), result))

@@ -17,7 +17,7 @@ from actors.retrier import Retrier
 from actors.servers.aside import PYTHON, Aside
 from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
-from actors.workflow import Instance, TurnTooLong
+from actors.workflow import Instance, TurnTooLong, restarts_in
 from kernel import (
     CHUNK,
     NOT_EAGER,
@@ -349,7 +349,7 @@ class Turner:
         else:
             history = await self._host.store.turns.history(address, record)
             events, recorded = history.events, history.commands
-        instance = make(recorded)
+        instance = make(recorded, events)
         consumed = event_number(record.consumed)
         replica = Replica(address, record.generation, instance, epoch)
         try:
@@ -371,13 +371,15 @@ class Turner:
         replica.busy = False
         return replica
 
-    def _maker(self, record: Record, address: str) -> Callable[[Sequence[Command]], Actor]:
+    def _maker(self, record: Record, address: str) -> Callable[[Sequence[Command], Sequence[Event]], Actor]:
         """Return what makes an actor of that kind, given what its journal holds. Raises UnknownDefinition."""
         kind, _, actor_id = address.partition("/")
         if kind == RETRIER:
-            return lambda recorded: Retrier(recorded=recorded)
+            return lambda recorded, _: Retrier(recorded=recorded)
         workflow = self._aside.workflow(record)
-        return lambda recorded: Instance(workflow=workflow, workflow_id=actor_id, recorded=recorded)
+        return lambda recorded, events: Instance(
+            workflow=workflow, workflow_id=actor_id, recorded=recorded, restarts=restarts_in(events)
+        )
 
     @staticmethod
     def _replayed(replica: Replica) -> None:

@@ -10,7 +10,7 @@ from actors.determinism import Watch, install
 from actors.errors import Failure, NondeterminismError
 from actors.testing.recording import RecordedHistory
 from actors.testing.strict import Violations, strictly
-from actors.workflow import Instance
+from actors.workflow import Instance, restarts_in
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -39,7 +39,12 @@ def replay_history(registry: Registry, history: RecordedHistory | str | Path, *,
     if not isinstance(history, RecordedHistory):
         history = RecordedHistory.read(history)
     workflow = registry.get_workflow(history.workflow, history.version or DEFAULT_VERSION)
-    instance = Instance(workflow=workflow, workflow_id=history.id, recorded=history.commands)
+    instance = Instance(
+        workflow=workflow,
+        workflow_id=history.id,
+        recorded=history.commands,
+        restarts=restarts_in(history.events),
+    )
     watching: AbstractContextManager[Violations] = strictly() if strict else nullcontext(Violations())
     guards = install()
     try:

@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from actors.workflow.disposal import unclosable
 from actors.workflow.errors import Deadlocked, JournalMismatch, TurnTooLong
-from actors.workflow.instance import Instance
+from actors.workflow.instance import Instance, restarts_in
 from actors.workflow.step import Step
 from actors.workflow.tasks import StepFuture
 
-__all__ = ["Deadlocked", "Instance", "JournalMismatch", "Step", "StepFuture", "TurnTooLong", "unclosable"]
+__all__ = [
+    "Deadlocked",
+    "Instance",
+    "JournalMismatch",
+    "Step",
+    "StepFuture",
+    "TurnTooLong",
+    "restarts_in",
+    "unclosable",
+]

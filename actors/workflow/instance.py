@@ -34,7 +34,7 @@ from actors.workflow.updates import updates_of
 from kernel import ZERO, End, Event, event_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from actors.definitions import Workflow
@@ -58,7 +58,15 @@ class Instance:
         "fed",
     )
 
-    def __init__(self, *, workflow: Workflow[..., Any], workflow_id: str, recorded: Sequence[Command] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        workflow: Workflow[..., Any],
+        workflow_id: str,
+        recorded: Sequence[Command] = (),
+        restarts: Sequence[int] = (),
+    ) -> None:
+        """``recorded``: the journal's commands. ``restarts``: what ``restarts_in`` finds among its events."""
         self._workflow = workflow
         self._commands = Commands(workflow_id, recorded)
         # What asyncio calls abstract and is not written out there, `refuse_methods` puts in.
@@ -66,6 +74,7 @@ class Instance:
         self._surroundings = Surroundings(
             self._commands, workflow.name, workflow.version, value_bytes_max=workflow.defaults.value_bytes_max
         )
+        self._surroundings.restarts = restarts
         self._step = self._loop.step = Step(self._loop, self._surroundings)
         self._main: WorkflowTask[None] | None = None
         self._cancel_requested = False
@@ -243,6 +252,12 @@ class Instance:
             self._surroundings.updates.close()
         self._commands.close()
         self._loop.kill()
+
+
+def restarts_in(events: Iterable[Event]) -> tuple[int, ...]:
+    """Return, for each restart in a journal, the number of the event after which everything was fed again."""
+    found = (event for event in events if event.kind == "restarted")
+    return tuple(int(event.name) if event.name else event.number - 1 for event in found)
 
 
 def _split(error: BaseException) -> tuple[ContinueAsNew | None, BaseException | None]:

@@ -30,7 +30,7 @@ from actors.workflow.updates import updates_of
 from kernel import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
     from structlog.typing import FilteringBoundLogger
@@ -53,7 +53,17 @@ _DEFAULTS: Final = tuple(InlineStepOptions.__annotations__)
 class Surroundings:
     """What an instance's ``Step`` and its copies share, and what the guards of workflow code ask; made when needed."""
 
-    __slots__ = ("_commands", "_streams", "generation", "log", "name", "updates", "value_bytes_max", "version")
+    __slots__ = (
+        "_commands",
+        "_streams",
+        "generation",
+        "log",
+        "name",
+        "restarts",
+        "updates",
+        "value_bytes_max",
+        "version",
+    )
 
     def __init__(self, commands: Commands, name: str, version: str, *, value_bytes_max: int) -> None:
         self._commands = commands
@@ -63,6 +73,8 @@ class Surroundings:
         """The version of the code that it runs."""
         self.value_bytes_max = value_bytes_max
         """Limit of one value, encoded."""
+        self.restarts: Sequence[int] = ()
+        """For each restart of the instance, in order: the number of the event after which everything was fed again."""
         self.generation = ""
         """Id of the event that began the instance: seeds what is random."""
         self.log: FilteringBoundLogger | None = None
@@ -74,6 +86,12 @@ class Surroundings:
     def now_ms(self) -> int:
         """Recorded time of the latest event, ms since the epoch."""
         return self._commands.now_ms
+
+    @property
+    def attempt(self) -> int:
+        """One more than the number of the restart under which the event being fed was fed last: so also on a replay."""
+        at = self._commands.at
+        return max((number for number, after in enumerate(self.restarts, 1) if after < at), default=0) + 1
 
     @property
     def dead(self) -> bool:
@@ -365,6 +383,14 @@ class Step:
     def workflow_id(self) -> str:
         """The instance's id."""
         return self._commands.workflow_id
+
+    @property
+    def attempt(self) -> int:
+        """Which run of the instance this is: 1, and one more after each restart. Beginning anew starts again at 1.
+
+        What a restart keeps was asked for under the number of then, and sees that again.
+        """
+        return self._surroundings.attempt
 
     @property
     def version(self) -> str:

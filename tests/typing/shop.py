@@ -34,6 +34,7 @@ from actors.policy import RetryPolicy
 from actors.registry import Registry
 from actors.results import Canceled, Completed, Failed, InProgress, Result, Scheduled, Status, Stopped
 from actors.transaction import Transaction
+from actors.views import Snapshot, StepView
 from actors.workflow.step import Step
 
 T = TypeVar("T")
@@ -204,6 +205,7 @@ async def everything(step: Step, cart: Cart) -> str:
     assert_type(step.now(), datetime)
     assert_type(step.uuid4(), UUID)
     assert_type(step.random.random(), float)
+    assert_type((step.workflow_id, step.attempt, step.version), tuple[str, int, str])
     return f"{step.workflow_id} {len(done)} {len(pending)}"
 
 
@@ -312,6 +314,27 @@ async def tend(manager: WorkflowManager, selection: Selection) -> int:
     await manager.handle("c-1", counter).restart(from_step="by-two")
     canceled = await manager.cancel_many(cleanup=True, **selection)
     return canceled + await manager.restart_many(status="failed") + await manager.cleanup_many(workflow="counter")
+
+
+async def by_id(manager: WorkflowManager, receipt: Receipt) -> None:
+    assert_type(await manager.status("o-1"), Status[Any])
+    assert_type(await manager.status("o-1", checkout), Status[Receipt])
+    assert_type(await manager.result("o-1", timeout=5), Any)
+    assert_type(await manager.result("o-1", checkout, timeout=timedelta(days=1)), Receipt)
+    async for snapshot in manager.watch("o-1"):
+        assert_type(snapshot, Snapshot)
+    assert_type(await manager.steps("o-1"), list[StepView])
+    assert_type(await manager.history("o-1"), list[HistoryEntry])
+    assert_type(await manager.value("o-1", "progress"), Any)
+    await manager.send_event("o-1", approved_event, receipt, id="once")
+    await manager.send_event("o-1", approved_event, error="declined")
+    await manager.send_event("o-1", ping_event)
+    await manager.send_event("o-1", manager.create_event(), {"any": "thing"})
+    assert_type(await manager.update("o-1", "add", "pen", type=int, timeout=3, id="once"), int)
+    assert_type(await manager.update("o-1", "close"), Any)
+    assert_type(await manager.cancel("o-1", cleanup=True), bool)
+    await manager.restart("o-1", from_step="charge")
+    assert_type((await manager.resume("o-1"), await manager.cleanup("o-1")), tuple[bool, bool])
 
 
 # --------------------------------------------------------------------------------------------------------- outcomes

@@ -30,7 +30,7 @@ redis.call('HDEL', a.journal, 'result')
 for from = 9 + children, #ARGV, 1000 do
   redis.call('HDEL', a.journal, unpack(ARGV, from, math.min(#ARGV, from + 999)))
 end
-a.generation = record_event(a, ARGV[4], 'restarted', digits(now), '', '')
+a.generation = record_event(a, ARGV[4], 'restarted', digits(now), digits(number_of(ARGV[5])), '')
 a.consumed, a.commands, a.emitted = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[6])
 redis.call('HSET', a.record, 'generation', a.generation, 'appended', a.appended, 'consumed', a.consumed,
   'commands', a.commands, 'emitted', a.emitted)
