@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from actors import bulk
 from actors.errors import IdInUse, InvalidOption, Misuse
@@ -58,8 +58,10 @@ class WorkflowManager(ShortForms, Registry):
         partitions: int | None = None,
         default_retry: RetryPolicy | None = None,
         retry_actions_by_default: bool = False,
+        max_parallelism: int | None = None,
         retention: Duration = timedelta(days=7),
         worker_timeout: Duration = 5,
+        durability: Literal["local", "replicated"] = "local",
         value_bytes_max: int = 2**20,
         journal_bytes_max: int = 2**24,
         codec: Codec | None = None,
@@ -73,8 +75,10 @@ class WorkflowManager(ShortForms, Registry):
             partitions: of a new namespace, 1 to 4096; None: as recorded, else 12 (embedded and in memory 1).
             default_retry: the policy behind ``retry=True``.
             retry_actions_by_default: whether actions without ``retry`` use it.
+            max_parallelism: how many steps may run at once over all workers; this version has None (no limit) alone.
             retention: how long ended instances are kept.
             worker_timeout: how long a worker may be silent before its work is taken over.
+            durability: "local": what Redis acknowledged; this version has nothing else.
             value_bytes_max: limit of one call's arguments or one return value, encoded.
             journal_bytes_max: limit of one instance's journal.
             codec: what every payload passes through on its way to Redis and back; see ``actors.codecs``. The same for
@@ -92,6 +96,9 @@ class WorkflowManager(ShortForms, Registry):
             raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
         if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
             raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
+        _refuse_what_is_not_yet(max_parallelism, durability)
+        if not duration_ms("worker_timeout", worker_timeout):
+            raise InvalidOption(f"worker_timeout={worker_timeout!r}: give more than 0 seconds")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
             raise InvalidOption(f"journal_bytes_max={journal_bytes_max!r}: give a whole number of bytes, 1 or more")
         if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
@@ -332,6 +339,21 @@ class WorkflowManager(ShortForms, Registry):
         finally:
             await worker.kill()  # however it ended, nothing of it may be left running
             await store.close()
+
+
+def _refuse_what_is_not_yet(max_parallelism: int | None, durability: str) -> None:
+    if max_parallelism is not None:
+        raise InvalidOption(
+            f"max_parallelism={max_parallelism!r} has no effect in this version yet: limit the steps of each worker by "
+            "its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
+        )
+    if durability == "replicated":
+        raise InvalidOption(
+            'durability="replicated" has no effect in this version yet: leave it out; how soon a write is safe is a '
+            "setting of the server (appendfsync)"
+        )
+    if durability != "local":
+        raise InvalidOption(f'durability={durability!r}: give "local"')
 
 
 def _checked_workflow(workflow: Workflow[P, R]) -> Workflow[P, R]:

@@ -152,7 +152,12 @@ class Registry:
     def workflow(self, function: Callable[Concatenate[Step, P], Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
     @overload
     def workflow(
-        self, *, name: str | None = None, version: str = DEFAULT_VERSION, **options: Unpack[WorkflowDefinitionOptions]
+        self,
+        *,
+        name: str | None = None,
+        version: str = DEFAULT_VERSION,
+        step_defaults: InlineDefinitionOptions | None = None,
+        **options: Unpack[WorkflowDefinitionOptions],
     ) -> WorkflowDecorator: ...
     def workflow(
         self,
@@ -160,13 +165,24 @@ class Registry:
         *,
         name: str | None = None,
         version: str = DEFAULT_VERSION,
+        step_defaults: Any = None,
         **options: Any,
     ) -> Any:
-        """Register a durable ``async def``; its first parameter is the ``Step``."""
+        """Register a durable ``async def``; its first parameter is the ``Step``.
+
+        ``step_defaults``: options of the steps that it runs, such as ``{"retry": True, "queue": "gpu"}``. Whatever a
+        step's own definition, ``step.with_options`` or the step's ``with_options`` says wins over them; they win over
+        the manager's. Children have their own.
+        """
 
         def register(function: Callable[..., Any]) -> Workflow[..., Any]:
             made: Workflow[..., Any] = Workflow(
-                function, name=name, version=version, defaults=self.defaults, options=options
+                function,
+                name=name,
+                version=version,
+                defaults=self.defaults,
+                options=options,
+                step_defaults=step_defaults,
             )
             return self._add(made)
 

@@ -58,9 +58,10 @@ class StepDefinition(Definition[P, R_co]):
     ) -> None:
         """Register nothing; ``options`` are the definition's own, checked here."""
         super().__init__(function, kind=kind, name=name, defaults=defaults)
-        self._own = resolve_options(StepSettings(), options, kind=kind, allowed=_AT_DEFINITION[kind])
+        own = resolve_options(StepSettings(), options, kind=kind, allowed=_AT_DEFINITION[kind])
+        self._declared = dict(options)
         self._said: dict[str, object] = {}
-        self._settle(self._own)
+        self._settle(own)
 
     def command(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, at: int, now_ms: int) -> Command:
         """Return the whole command of a call asked for while event number ``at``, of time ``now_ms``, is fed.
@@ -92,15 +93,22 @@ class StepDefinition(Definition[P, R_co]):
         copy._said = merge_options(self._said, options)  # noqa: SLF001
         return copy
 
-    def with_defaults(self, defaults: Mapping[str, object]) -> Self:
-        """Return a copy with options on top of the definition's own, and below those that ``with_options`` said.
+    def with_defaults(self, *, below: Mapping[str, object], above: Mapping[str, object]) -> Self:
+        """Return a copy with further options ``below`` the definition's own, and others ``above`` them.
 
-        What a definition of this kind cannot have is left out; the rest must have been checked.
+        What ``with_options`` said is above all. Left out is what a definition of this kind cannot have; the rest must
+        have been checked.
         """
         allowed = _AT_CALL[self.kind]
-        options = merge_options({name: value for name, value in defaults.items() if name in allowed}, self._said)
+        options: Mapping[str, object] = self._declared
+        if below:
+            options = {**{name: value for name, value in below.items() if name in allowed}, **options}
+        if above:
+            options = merge_options(options, {name: value for name, value in above.items() if name in allowed})
         copy = self._copy()
-        copy._settle(resolve_options(self._own, options, kind=self.kind, allowed=allowed))  # noqa: SLF001
+        copy._settle(  # noqa: SLF001
+            resolve_options(StepSettings(), merge_options(options, self._said), kind=self.kind, allowed=allowed)
+        )
         return copy
 
     def _settle(self, options: StepSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, overload
@@ -13,11 +14,19 @@ from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
 from actors.definitions.steps import Action, Mutation, StepDefinition
 from actors.errors import CallNotAllowed, InvalidOption
-from actors.options import WorkflowDefinitionOptions, WorkflowOptions, WorkflowSettings, check_name, resolve_options
+from actors.options import (
+    InlineDefinitionOptions,
+    StepSettings,
+    WorkflowDefinitionOptions,
+    WorkflowOptions,
+    WorkflowSettings,
+    check_name,
+    resolve_options,
+)
 from actors.retrier import Completion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
     from typing import Self, Unpack
 
     from actors.definitions.completion import CompletionHandler
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 
 _AT_DEFINITION = tuple(WorkflowDefinitionOptions.__annotations__)
+_OF_STEPS = tuple(InlineDefinitionOptions.__annotations__)
 _AT_START = tuple(WorkflowOptions.__annotations__)
 
 
@@ -33,6 +43,8 @@ class Workflow(Definition[P, R_co]):
     """A durable function: its first parameter is the ``Step`` by which it runs everything else."""
 
     options: WorkflowSettings
+    step_defaults: Mapping[str, object]
+    """Options of the steps that it runs, below those of the steps' own definitions."""
     version: str
     """Instances stay with the version that they started under."""
 
@@ -44,6 +56,7 @@ class Workflow(Definition[P, R_co]):
         version: str,
         defaults: Defaults,
         options: Mapping[str, object],
+        step_defaults: Mapping[str, object] | None = None,
     ) -> None:
         """Register nothing; ``options`` are the definition's own, checked here, and so is what the code shows.
 
@@ -53,6 +66,7 @@ class Workflow(Definition[P, R_co]):
         super().__init__(function, kind="workflow", name=name, defaults=defaults)
         self.version = check_name("version", version)
         self.options = resolve_options(WorkflowSettings(), options, kind="workflow", allowed=_AT_DEFINITION)
+        self.step_defaults = _checked_defaults(step_defaults)
         self._fingerprint: list[str] = []
         check_definition(function)
 
@@ -124,6 +138,16 @@ class Workflow(Definition[P, R_co]):
             _digest_function(inspect.unwrap(self.function), digest.update, seen=set())
             self._fingerprint.append(digest.hexdigest())
         return self._fingerprint[0]
+
+
+def _checked_defaults(options: object) -> Mapping[str, object]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise InvalidOption(f'step_defaults={options!r}: give a mapping of options, such as {{"retry": True}}')
+    said = dict(cast("Mapping[str, object]", options))
+    resolve_options(StepSettings(), said, kind="step", allowed=_OF_STEPS)
+    return said
 
 
 _COMPLETION: Final = frozenset({"on_complete", "context"})

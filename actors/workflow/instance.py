@@ -29,7 +29,8 @@ from actors.workflow.disposal import Disposed, dispose_loop
 from actors.workflow.errors import Deadlocked, TurnTooLong
 from actors.workflow.loop import WorkflowLoop
 from actors.workflow.replay import describe_missing
-from actors.workflow.step import Step, Surroundings
+from actors.workflow.step import Step
+from actors.workflow.surroundings import Surroundings
 from actors.workflow.updates import updates_of
 from kernel import ZERO, End, Event, event_number
 
@@ -75,6 +76,7 @@ class Instance:
             self._commands, workflow.name, workflow.version, value_bytes_max=workflow.defaults.value_bytes_max
         )
         self._surroundings.restarts = restarts
+        self._surroundings.step_defaults = workflow.step_defaults
         self._step = self._loop.step = Step(self._loop, self._surroundings)
         self._main: WorkflowTask[None] | None = None
         self._cancel_requested = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
@@ -30,7 +29,8 @@ from actors.workflow.updates import updates_of
 from kernel import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+    from random import Random
     from typing import Unpack
 
     from structlog.typing import FilteringBoundLogger
@@ -39,80 +39,17 @@ if TYPE_CHECKING:
     from actors.options import Duration
     from actors.workflow.commands import Commands
     from actors.workflow.loop import WorkflowLoop
-    from actors.workflow.updates import UpdateHandlerDecorator, Updates
+    from actors.workflow.surroundings import Surroundings
+    from actors.workflow.updates import UpdateHandlerDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+D = TypeVar("D", bound="StepDefinition[..., Any]")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ANYTHING: Final = ValueCodec(Any)
 _DEFAULTS: Final = tuple(InlineStepOptions.__annotations__)
-
-
-class Surroundings:
-    """What an instance's ``Step`` and its copies share, and what the guards of workflow code ask; made when needed."""
-
-    __slots__ = (
-        "_commands",
-        "_streams",
-        "generation",
-        "log",
-        "name",
-        "restarts",
-        "updates",
-        "value_bytes_max",
-        "version",
-    )
-
-    def __init__(self, commands: Commands, name: str, version: str, *, value_bytes_max: int) -> None:
-        self._commands = commands
-        self.name = name
-        """The registered name of the instance's workflow."""
-        self.version = version
-        """The version of the code that it runs."""
-        self.value_bytes_max = value_bytes_max
-        """Limit of one value, encoded."""
-        self.restarts: Sequence[int] = ()
-        """For each restart of the instance, in order: the number of the event after which everything was fed again."""
-        self.generation = ""
-        """Id of the event that began the instance: seeds what is random."""
-        self.log: FilteringBoundLogger | None = None
-        self._streams: dict[str, Random] | None = None
-        self.updates: Updates | None = None
-        """Handlers of updates, and the updates that wait for one."""
-
-    @property
-    def now_ms(self) -> int:
-        """Recorded time of the latest event, ms since the epoch."""
-        return self._commands.now_ms
-
-    @property
-    def attempt(self) -> int:
-        """One more than the number of the restart under which the event being fed was fed last: so also on a replay."""
-        at = self._commands.at
-        return max((number for number, after in enumerate(self.restarts, 1) if after < at), default=0) + 1
-
-    @property
-    def dead(self) -> bool:
-        """Whether nothing is recorded any more: the instance has ended, or leaves the worker's memory."""
-        return self._commands.dead
-
-    @property
-    def silent(self) -> bool:
-        """Whether what is logged now was logged when the code ran the first time, or belongs to no run at all."""
-        return self._commands.replaying or self._commands.dead
-
-    def stream(self, purpose: str) -> Random:
-        """Return the random numbers for one purpose, the same on every replay. Purposes do not disturb one another."""
-        streams = self._streams
-        if streams is None:
-            streams = self._streams = {}
-        found = streams.get(purpose)
-        if found is None:
-            seed = f"{self._commands.workflow_id}|{self.generation}|{purpose}"
-            found = streams[purpose] = Random(seed)  # noqa: S311 - repeatable is what it is for
-        return found
 
 
 class Step:
@@ -179,10 +116,14 @@ class Step:
     ) -> StepFuture[R]:
         if getattr(definition, "kind", None) != kind:
             _refuse_kind(kind, definition)
-        if self._options:
-            definition = definition.with_defaults(self._options)
+        definition = self._with_defaults(definition)
         commands = self._commands
         return self._ask(definition.command(args, kwargs, at=commands.at, now_ms=commands.now_ms), definition)
+
+    def _with_defaults(self, definition: D) -> D:
+        """Return a step as the workflow's definition and ``with_options`` of this object have it."""
+        below, above = self._surroundings.step_defaults, self._options
+        return definition.with_defaults(below=below, above=above) if below or above else definition
 
     def _ask(self, command: Command, definition: Definition[..., R] | None) -> StepFuture[R]:
         commands = self._commands
@@ -196,8 +137,9 @@ class Step:
     def with_options(self, **options: Unpack[InlineStepOptions]) -> Step:
         """Return a copy that has options for the steps run through it. Further calls add to them, the later one wins.
 
-        They are defaults: they win over what a step's decorator says, and what is said by ``with_options`` of the step
-        itself wins over them. What a kind of step cannot have (an action ``inline``) is left out. Raises InvalidOption.
+        They are defaults: they win over what a step's decorator says and the workflow's ``step_defaults``, and what is
+        said by ``with_options`` of the step itself wins over them. What a kind of step cannot have (an action
+        ``inline``) is left out. Raises InvalidOption.
         """
         merged = merge_options(self._options, options)
         resolve_options(StepSettings(), merged, kind="step", allowed=_DEFAULTS)
@@ -284,9 +226,7 @@ class Step:
         if not interval_ms:
             raise InvalidOption(f"interval={interval!r}: give more than 0 seconds")
         length_ms = None if timeout is None else duration_ms("timeout", timeout)
-        definition = cast("Query[..., R]", query)
-        if self._options:
-            definition = definition.with_defaults(self._options)
+        definition = self._with_defaults(cast("Query[..., R]", query))
         command = definition.command_of(call.arguments, at=commands.at, now_ms=commands.now_ms)
         future: TimedFuture[R] = TimedFuture(loop=self._loop)
         future.number = self._loop.next_number()

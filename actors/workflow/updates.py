@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from actors.workflow.loop import WorkflowLoop
-    from actors.workflow.step import Surroundings
+    from actors.workflow.surroundings import Surroundings
     from kernel import Event
 
 P = ParamSpec("P")

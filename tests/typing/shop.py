@@ -162,7 +162,7 @@ async def bundle(step: Step, carts: list[str]) -> int:
 # ------------------------------------------------------------------------------------------------ inside a workflow
 
 
-@manager.workflow(name="shop.everything")
+@manager.workflow(name="shop.everything", step_defaults={"retry": RetryPolicy(max_attempts=9), "inline": True})
 async def everything(step: Step, cart: Cart) -> str:
     direct = await charge(cart, cents=5)
     assert_type(direct, Receipt)
