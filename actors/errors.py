@@ -127,6 +127,18 @@ class DeterminismViolation(Misuse):
 class NondeterminismError(HeadraceError):
     """The workflow's code asks for other things than its journal holds. Put right, the instance goes on."""
 
+    def __init__(self, message: str, *, seq: int = 0, was: str = "", now: str = "", site: str = "") -> None:
+        """All but ``message`` may be unknown."""
+        super().__init__(message)
+        self.seq = seq
+        """Number of the first command that differs; one more than there are for the end; 0: not known."""
+        self.was = was
+        """What the journal has there, in words."""
+        self.now = now
+        """What the code does instead, in words."""
+        self.site = site
+        """``file:line`` of the author's code, perhaps ``in function``."""
+
 
 class RemoteTraceback(Exception):
     """Carries a traceback from another process as text: the cause of a ``RemoteFailure``."""

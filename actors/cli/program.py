@@ -23,8 +23,8 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 _GROUPS: Final = (
-    "demo", "worker", "start", "list", "show", "watch", "send-event", "cancel", "restart", "resume", "cleanup", "bench",
-    "check", "redis",
+    "demo", "worker", "start", "list", "show", "history", "watch", "send-event", "cancel", "restart", "resume",
+    "cleanup", "check", "replay", "bench", "redis",
 )  # fmt: skip
 """The commands, in the order of the help. Each has a module of its name."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import structlog
 
 from actors.cli.errors import CommandError
+from actors.cli.hash_seed import HASH_SEED, run_anew
 from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals
 from actors.cli.loading import load_manager
 from actors.cli.options import add_common, positive, refuse_memory, seconds
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-HASH_SEED: Final = "PYTHONHASHSEED"
 PROCESSES_MAX: Final = 256
 
 
@@ -88,9 +88,7 @@ async def _reseed(manager: WorkflowManager) -> None:
     if os.environ.get(HASH_SEED) == seed:
         return
     await manager.close()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, HASH_SEED: seed})  # noqa: S606 - no shell is meant
+    run_anew(seed)
 
 
 async def _supervise(manager: WorkflowManager, said: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from actors.testing.handle import NothingHappens, TestedHandle
 from actors.testing.recording import RecordedHistory, record_history
 from actors.testing.replaying import replay_history
 from actors.testing.tester import WorkflowTester
+from actors.testing.verdicts import Verdict, judge_history
 
 __all__ = [
     "Call",
@@ -26,7 +27,9 @@ __all__ = [
     "NothingHappens",
     "RecordedHistory",
     "TestedHandle",
+    "Verdict",
     "WorkflowTester",
+    "judge_history",
     "record_history",
     "replay_history",
 ]

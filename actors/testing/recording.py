@@ -41,6 +41,8 @@ class RecordedHistory:
     commands: tuple[Command, ...]
     events: tuple[Event, ...]
     """Those that a turn has taken, in order."""
+    seed: int = 0
+    """Of Python's text hashes, under which the namespace's workers run: sets of texts have its order. 0: not known."""
 
     def write(self, path: str | Path) -> None:
         """Write it to a file."""
@@ -55,6 +57,7 @@ class RecordedHistory:
             "version": self.version,
             "python": self.python,
             "status": self.status,
+            "seed": self.seed,
             "result": _text(self.result),
             "commands": [_as_plain(command, _COMMAND_BYTES) for command in self.commands],
             "events": [_as_plain(event, _EVENT_BYTES) for event in self.events],
@@ -85,6 +88,7 @@ class RecordedHistory:
             version=fields["version"],
             python=fields["python"],
             status=fields["status"],
+            seed=int(fields.get("seed", 0)),
             result=_bytes(fields["result"]),
             commands=tuple(Command(**_from_plain(item, _COMMAND_BYTES)) for item in fields["commands"]),
             events=tuple(Event(**_from_plain(item, _EVENT_BYTES)) for item in fields["events"]),
@@ -111,6 +115,7 @@ async def record_history(store: Store, workflow_id: str) -> RecordedHistory:
         version=record.version,
         python=record.python,
         status=record.status,
+        seed=store.space.seed,
         result=(result or b"").partition(b"\n")[2],
         commands=tuple(history.commands),
         events=tuple(event for event in history.events if event.number <= consumed),

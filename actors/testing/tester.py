@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
@@ -299,7 +300,8 @@ class WorkflowTester:
 
     async def history(self, instance: WorkflowHandle[Any] | str) -> RecordedHistory:
         """Return an instance's journal as a value. Raises WorkflowNotFound."""
-        return await record_history(await self._twin.store(), _id_of(instance))
+        recorded = await record_history(await self._twin.store(), _id_of(instance))
+        return replace(recorded, seed=0)  # it ran in this process, whatever the namespace's workers would run under
 
     async def export(self, instance: WorkflowHandle[Any] | str, path: str | Path) -> None:
         """Write an instance's journal to a file, for ``replay``. Raises WorkflowNotFound."""

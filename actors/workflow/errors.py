@@ -23,16 +23,14 @@ if TYPE_CHECKING:
 class JournalMismatch(NondeterminismError):
     """Replayed, the code asked for another command than the journal holds under that number."""
 
-    def __init__(self, message: str, *, seq: int, recorded: Command | None, asked: Command | None, site: str) -> None:
-        super().__init__(message)
-        self.seq = seq
-        """Number of the first command that differs."""
+    def __init__(
+        self, message: str, *, seq: int, recorded: Command | None, asked: Command | None, was: str, now: str, site: str
+    ) -> None:
+        super().__init__(message, seq=seq, was=was, now=now, site=site)
         self.recorded = recorded
         """What the journal holds; None if the code asks for more than was recorded."""
         self.asked = asked
         """What the code asks for now; None if it no longer asks for it."""
-        self.site = site
-        """``file:line in function`` of the author's line that asks now; empty if none does."""
 
 
 class Deadlocked(Misuse):

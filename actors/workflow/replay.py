@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from actors.errors import Failure
 from actors.payload import unpack
 from actors.starting import ChildOptions
 from actors.workflow.errors import JournalMismatch
@@ -44,13 +45,14 @@ def describe_difference(
     """Return the error that shows both sides; called from within the author's call, whose line it names."""
     site = author_site()
     journal = "nothing: it was not asked for then" if recorded is None else show(recorded, definition)
+    now = show(asked, definition)
     message = (
         f"workflow {workflow_id!r}: its code no longer fits its journal at step {seq} ({asked.label!r}).\n"
         f"  the journal has: {journal}\n"
-        f"  the code asks for: {show(asked, definition)}\n"
+        f"  the code asks for: {now}\n"
         f"  at {site or 'an unknown line'}\n{_ADVICE}"
     )
-    return JournalMismatch(message, seq=seq, recorded=recorded, asked=asked, site=site)
+    return JournalMismatch(message, seq=seq, recorded=recorded, asked=asked, was=journal, now=now, site=site)
 
 
 def describe_missing(workflow_id: str, seq: int, recorded: Command, *, ended: str, site: str) -> JournalMismatch:
@@ -58,14 +60,15 @@ def describe_missing(workflow_id: str, seq: int, recorded: Command, *, ended: st
 
     ``ended``: how the code ended before it, empty if it did not. ``site`` is where the workflow is defined.
     """
+    was = show(recorded, None)
     now = f"nothing: the workflow {ended} before it" if ended else "nothing: it waits for something else"
     message = (
         f"workflow {workflow_id!r}: its code no longer fits its journal at step {seq} ({recorded.label!r}).\n"
-        f"  the journal has: {show(recorded, None)}\n"
+        f"  the journal has: {was}\n"
         f"  the code asks for: {now}\n"
         f"  in the workflow at {site}\n{_ADVICE}"
     )
-    return JournalMismatch(message, seq=seq, recorded=recorded, asked=None, site=site)
+    return JournalMismatch(message, seq=seq, recorded=recorded, asked=None, was=was, now=now, site=site)
 
 
 def show(command: Command, definition: Definition[..., object] | None) -> str:  # noqa: PLR0911 - one a kind
@@ -90,6 +93,20 @@ def show(command: Command, definition: Definition[..., object] | None) -> str:  
             if command.kind == "child" and (chosen := _child_id(command)):
                 named += f" (with the id {chosen!r})"
             return f"{command.kind} {command.target}({_arguments(command, definition)}){named}"
+
+
+def show_end(status: str, payload: bytes) -> str:
+    """Return one line that says how a workflow ended; its result decoded without annotations."""
+    match status:
+        case "completed":
+            return f"completed with {_shorten(repr(unpack(payload) if payload else None))}"
+        case "failed":
+            failure = Failure.decode(payload)
+            return f"failed with {failure.error_type}: {_shorten(failure.message)}"
+        case "continued":
+            return f"begins anew with ({_shorten(_as_written(*_plain(payload))) if payload else ''})"
+        case _:
+            return status
 
 
 def _child_id(command: Command) -> str:
