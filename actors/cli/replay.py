@@ -139,7 +139,7 @@ def _from_redis(manager: WorkflowManager, said: argparse.Namespace, *, filtered:
 
 
 def _reseed(histories: Iterable[RecordedHistory | None]) -> None:
-    """Execute this program anew under the workers' hash seed, where it is known: sets of texts then have their order."""
+    """Execute this program anew under the workers' hash seed, where it is known: it orders sets of texts."""
     seeds = {history.seed for history in histories if history is not None} - {0}
     if len(seeds) == 1 and os.environ.get(HASH_SEED) != str(seed := seeds.pop()):
         run_anew(seed)
