@@ -71,16 +71,18 @@ from kernel.store.lanes import Connector
 from kernel.store.link import Lane, Words
 from kernel.store.outbox import Message, read_message
 from kernel.store.payloads import Codec
-from kernel.store.pulse import Pulse
+from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse
 from kernel.store.reader import Entry, Reader
 from kernel.store.restarting import NoSuchCommand
 from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
+from kernel.store.survey import Depths, KeyFacts, Place, QueueDepth
 from kernel.store.timers import Promoted, TimedOut, next_due
 from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Turned
 
 __all__ = [
     "AT_THE_END_TOO",
+    "BEATS_A_TIMEOUT",
     "CHUNK",
     "EVENT_FAILED",
     "FIRST",
@@ -101,6 +103,7 @@ __all__ = [
     "Connector",
     "Created",
     "Decision",
+    "Depths",
     "Eager",
     "EmbeddedServer",
     "End",
@@ -117,6 +120,7 @@ __all__ = [
     "History",
     "InvalidUrl",
     "KernelError",
+    "KeyFacts",
     "Lane",
     "Late",
     "Message",
@@ -130,8 +134,10 @@ __all__ = [
     "Obsolete",
     "Outcome",
     "PayloadUnusable",
+    "Place",
     "Promoted",
     "Pulse",
+    "QueueDepth",
     "Queued",
     "Reader",
     "Record",

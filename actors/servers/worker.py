@@ -27,7 +27,7 @@ from actors.servers.runner import Runner
 from actors.servers.settings import LEAVE_S_MAX
 from actors.servers.timekeeper import Timekeeper
 from actors.servers.turner import Turner
-from kernel import KernelError, Pulse
+from kernel import BEATS_A_TIMEOUT, KernelError, Pulse
 
 if TYPE_CHECKING:
     from actors.registry import Registry
@@ -258,6 +258,8 @@ class Worker:
             "python": platform.python_version(),
             "queues": list(self._settings.queues),
             "concurrency": self._settings.concurrency,
+            "started_ms": self._store.space.now_ms(),
+            "beat_ms": round(self._settings.worker_timeout_s * 1000 / BEATS_A_TIMEOUT),
             "workflows": [[flow.name, flow.version] for flow in self._registry.workflows],
         }
         return json.dumps(about)

@@ -11,6 +11,7 @@ from kernel.store.hearing import Hearing
 from kernel.store.instances import Instances
 from kernel.store.outbox import Outbox
 from kernel.store.steps import Steps
+from kernel.store.survey import Survey
 from kernel.store.timers import Timers
 from kernel.store.turns import Turns
 
@@ -33,6 +34,7 @@ class Store:
         self.gateway = Gateway(space)
         self.exclusives = Exclusives(space)
         self.hearing = Hearing(space)
+        self.survey = Survey(space)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -53,6 +53,13 @@ async def declined(step: Step) -> None:
 async def slow(step: Step, length_s: float) -> str:
     return await step.run_action(dawdle, length_s)
 
+@manager.action(name="draw", queue="gpu")
+async def draw() -> None: ...
+
+@manager.workflow(name="drawn")
+async def drawn(step: Step) -> None:
+    await step.run_action(draw)
+
 @manager.workflow(name="parked")
 async def parked(step: Step) -> None:
     await step.sleep(timedelta(days=30))

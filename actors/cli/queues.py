@@ -1,0 +1,94 @@
+"""``headrace queues``: what waits, for how long, what runs, and who serves it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from actors.cli.options import add_common, add_connection, connected
+from actors.cli.output import console, counted, seconds, table, write_json
+from actors.views import moment
+
+if TYPE_CHECKING:
+    import argparse
+
+    from actors.cli.options import Subparsers
+    from actors.manager import WorkflowManager
+    from kernel import Depths, QueueDepth
+
+
+def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser("queues", help="show the queues: what waits, for how long, what runs, who serves them")
+    add_connection(parser)
+    add_common(parser)
+    parser.set_defaults(func=queues)
+
+
+def queues(said: argparse.Namespace) -> int:
+    """Print a line for each queue that has a step or a worker."""
+
+    async def inside(manager: WorkflowManager) -> tuple[Depths, Counter[str]]:
+        store = await manager.store()
+        living = {beat.worker for beat in await store.custody.living()}
+        about = await store.custody.about()
+        served = Counter(queue for worker in living & about.keys() for queue in json.loads(about[worker])["queues"])
+        return await store.survey.depths(), served
+
+    depths, served = connected(said, inside)
+    names = sorted(depths.queues.keys() | served.keys())
+    if said.json:
+        for name in names:
+            write_json({"queue": name, **_facts(depths, name), "workers": served[name]})
+        return 0
+    if not names:
+        print(f"no queues in {said.namespace!r}: nothing was asked for yet, and no worker runs")
+        return 0
+    _print(depths, served, names)
+    return 0
+
+
+def _facts(depths: Depths, name: str) -> dict[str, object]:
+    depth = depths.queues.get(name)
+    if depth is None:
+        return {"waiting": 0, "oldest": None, "delayed": 0, "retrying": 0, "running": 0}
+    oldest = None if depth.oldest_ms is None else moment(depth.oldest_ms)
+    return {
+        "waiting": depth.waiting,
+        "oldest": oldest,
+        "delayed": depth.delayed,
+        "retrying": depth.retrying,
+        "running": depth.running,
+    }
+
+
+def _print(depths: Depths, served: Counter[str], names: list[str]) -> None:
+    now = datetime.now(UTC)
+    shown = table("queue", "waiting", "oldest", "delayed", "retrying", "running", "workers")
+    for name in names:
+        facts = _facts(depths, name)
+        oldest = facts["oldest"]
+        shown.add_row(
+            name,
+            f"{facts['waiting']:,}",
+            seconds(oldest, now) if isinstance(oldest, datetime) else "",
+            f"{facts['delayed']:,}",
+            f"{facts['retrying']:,}",
+            f"{facts['running']:,}",
+            Text(str(served[name]), style="" if served[name] or not _has(depths.queues.get(name)) else "red"),
+        )
+    console().print(shown)
+    for name in names:
+        if not served[name] and _has(depths.queues.get(name)):
+            print(f"no worker serves {name!r}: start one with headrace worker module:manager --queues {name}")
+    if depths.unseen:
+        print(f"{counted(depths.unseen, 'further step or timer')} delayed, retrying or running were not looked at")
+
+
+def _has(depth: QueueDepth | None) -> bool:
+    """Tell whether steps will need a worker."""
+    return depth is not None and depth.waiting + depth.delayed + depth.retrying > 0

@@ -1,0 +1,7 @@
+"""The fixtures of the tests of the author's face."""
+
+from __future__ import annotations
+
+from tests.api.conftest import manager, managers, pytest_pyfunc_call, runner, url
+
+__all__ = ["manager", "managers", "pytest_pyfunc_call", "runner", "url"]
