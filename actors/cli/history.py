@@ -43,7 +43,7 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("id", nargs="?", help="the workflow's id, as headrace list shows it")
-    parser.add_argument("--save", metavar="FILE", type=Path, help="write it to a file, or into a folder, for replays")
+    parser.add_argument("--save", metavar="FILE", help="write it to a file, or into a folder/, for replays")
     add_filter(parser)
     parser.add_argument("--limit", type=positive, default=20, help="with a filter: how many, the newest (default: 20)")
     add_connection(parser)
@@ -82,7 +82,7 @@ def _save(said: argparse.Namespace) -> int:
         return [await record_history(store, workflow_id) for workflow_id in ids]
 
     for recorded in connected(said, inside):
-        path = _write(recorded, said.save, folder=said.id is None)
+        path = _write(recorded, Path(said.save), folder=said.id is None or said.save.endswith("/"))
         facts = {"id": recorded.id, "workflow": recorded.workflow, "status": recorded.status, "file": str(path)}
         if said.json:
             write_json(facts)

@@ -34,8 +34,8 @@ UNREADABLE: Final = "unreadable"
 """What is said of a file that holds no history, or of an instance that cannot be read."""
 _STYLES: Final = {"fits": "green"}
 _ADVICE: Final = (
-    "What differs would be stopped: put the code back at that place, ask step.patched(name) which way to go, or "
-    "register the changed workflow under a new version beside the old one."
+    "If it is under way, what differs would be stopped: put the code back at that place, ask step.patched(name) which "
+    "way to go, or register the changed workflow under a new version beside the old one."
 )
 _EXAMPLE = """
 exit code 0 if all fit, 1 if one does not.

@@ -158,6 +158,7 @@ def test_from_redis_to_files_and_back(
     shown = run("history", "orders/1")
     entries = [json.loads(line) for line in run("history", "orders/1", "--json").out.splitlines()]
     one = run("history", "orders/1", "--save", "one.json")
+    into = run("history", "orders/1", "--save", "new/", "--json")
     many = run("history", "--workflow", "checkout", "--save", "saved")
     seed = json.loads((project / "one.json").read_text())["seed"]
     monkeypatch.setenv("PYTHONHASHSEED", str(seed))  # as it would execute itself anew
@@ -169,6 +170,7 @@ def test_from_redis_to_files_and_back(
     assert [entry["kind"] for entry in entries] == ["started", "asked", "completed", "ended"]
     assert [line.split()[2] for line in shown.out.splitlines()[1:]] == ["started", "asked", "completed", "ended"]
     assert (one.code, one.out) == (0, "orders/1: 1 command, 2 events saved to one.json\n")
+    assert json.loads(into.out)["file"] == "new/orders%2F1.history.json"
     assert many.code == 0
     assert sorted(path.name for path in (project / "saved").iterdir()) == [
         "orders%2F1.history.json",
