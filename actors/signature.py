@@ -114,9 +114,10 @@ class FunctionCodec:
                 rest = typing.cast("ValueCodec", self._rest)
                 values.extend(rest.from_plain(value) for value in args[len(by_position) :])
             return tuple(values), {name: self._named(name).from_plain(recorded[name]) for name in names}
-        except NotEncodable as error:
+        except NotEncodable:
+            said = self._findings(args, {name: recorded[name] for name in names}, ValueCodec.from_plain)
             raise InvalidArguments(
-                f"the recorded arguments do not fit {self.function_name}() any more: {error}"
+                f"the recorded arguments do not fit {self.function_name}() any more: {said}"
             ) from None
 
     def encode_position(self, position: int, value: object, *, count: int) -> bytes:
@@ -241,13 +242,20 @@ class FunctionCodec:
 
     def _explain(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> InvalidArguments:
         """Return an error that names every argument that does not fit."""
+        said = self._findings(args, kwargs, lambda codec, value: pack(codec.to_plain(value)))
+        return InvalidArguments(f"{self.function_name}() was called with wrong arguments: {said}")
+
+    def _findings(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], check: Callable[[ValueCodec, Any], object]
+    ) -> str:
+        """Return what ``check`` has against each argument, by name."""
         findings: list[str] = []
         for name, codec, value in self._pairs(args, kwargs):
             try:
-                pack(codec.to_plain(value))
+                check(codec, value)
             except NotEncodable as error:
                 findings.append(f"{name}: {error}")
-        return InvalidArguments(f"{self.function_name}() was called with wrong arguments: {'; '.join(findings)}")
+        return "; ".join(findings)
 
     def _too_large(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, size: int) -> PayloadTooLarge:
         sizes = {name: len(pack(codec.to_plain(value))) for name, codec, value in self._pairs(args, kwargs)}
