@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from actors.errors import Failure
 from actors.payload import unpack
-from actors.views import answered_by, moment
+from actors.views import answered_by, journal_events, moment
 from kernel import (
     Command,
     CommandKind,
     Event,
     event_number,
-    other_event,
-    outcome_event,
     read_command,
     read_reply,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
 HistoryKind = Literal[
@@ -79,7 +76,7 @@ def read_history(record: dict[str, bytes], journal: dict[str, bytes]) -> list[Hi
     takers = {answered_by(mark) for field, mark in journal.items() if field[0] == "x"}
     entries: list[HistoryEntry] = []
     attempt = 1
-    for event in sorted(_events(journal), key=lambda event: event.number):
+    for event in sorted(journal_events(journal), key=lambda event: event.number):
         entry = _entry(event, commands, journal, taken=event.number in takers)
         if entry.kind == "restarted":
             attempt += 1
@@ -94,16 +91,6 @@ def read_history(record: dict[str, bytes], journal: dict[str, bytes]) -> list[Hi
 def _commands(journal: dict[str, bytes], count: int) -> dict[int, Command]:
     fields = ((seq, journal.get(f"c{seq}")) for seq in range(1, count + 1))
     return {seq: read_command(field) for seq, field in fields if field is not None}
-
-
-def _events(journal: dict[str, bytes]) -> Iterator[Event]:
-    for field, value in journal.items():
-        if field == "result":
-            continue
-        if field[0] == "e":
-            yield other_event(value)
-        elif field[0] == "r":
-            yield outcome_event(int(field[1:]), value)
 
 
 def _entry(event: Event, commands: dict[int, Command], journal: dict[str, bytes], *, taken: bool) -> HistoryEntry:

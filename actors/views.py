@@ -13,10 +13,10 @@ from actors.options import read_tags
 from actors.payload import unpack
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
 from actors.retrier import Completion
-from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, read_command, read_outcome
+from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, outcome_event, read_command, read_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.registry import Registry
 
@@ -54,6 +54,8 @@ class StepView:
     attempt: int = 1
     attempts: tuple[AttemptView, ...] = ()
     worker: str = ""
+    queued: datetime | None = None
+    """When it was asked for; it waits from then on, or from when it is ``due``."""
     started: datetime | None = None
     finished: datetime | None = None
     due: datetime | None = None
@@ -130,6 +132,7 @@ def _running(opened: Record) -> tuple[RunningStep, ...]:
 def read_steps(record: Record, opened: Record, journal: Record, registry: Registry) -> list[StepView]:
     """Return every command of an instance."""
     attempts = _attempts(journal)
+    times = {event.number: event.at_ms for event in journal_events(journal)}
     count = int(record["commands"])
     emitted = count if record["status"] in _ENDED else int(record["emitted"])
     steps: list[StepView] = []
@@ -137,8 +140,9 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
         if field := journal.get(f"c{seq}"):
             # A decision of many commands is carried out in parts: the rest is not in the open table yet.
             opened_as = opened.get(str(seq)) or (_NOT_EMITTED if seq > emitted else None)
-            tried = attempts.get(seq, ())
-            steps.append(_step(seq, read_command(field), opened_as, journal=journal, attempts=tried, registry=registry))
+            command, tried = read_command(field), attempts.get(seq, ())
+            step = _step(seq, command, opened_as, journal=journal, attempts=tried, registry=registry)
+            steps.append(replace(step, queued=moment(times.get(command.at, 0))))
     return steps
 
 
@@ -195,6 +199,15 @@ def read_snapshot(
         tags=read_tags(record.get("tags", b"")),
         version=record.get("version", DEFAULT_VERSION.encode()).decode(),
     )
+
+
+def journal_events(journal: Record) -> Iterator[Event]:
+    """Yield the events in a journal, in no order."""
+    for name, value in journal.items():
+        if name[0] == "e":
+            yield other_event(value)
+        elif name[0] == "r" and name != "result":
+            yield outcome_event(int(name[1:]), value)
 
 
 def _attempts(journal: Record) -> dict[int, tuple[AttemptView, ...]]:

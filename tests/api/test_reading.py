@@ -185,9 +185,10 @@ async def test_steps_tell_names_kinds_arguments_results_errors_and_times(manager
         assert (add_view.seq, add_view.name, add_view.kind, add_view.state) == (1, "the sum", "action", "completed")
         assert add_view.arguments == ((1,), {"b": 2})
         assert (add_view.result, add_view.worker) == (3, worker.incarnation)
+        assert add_view.queued is not None
         assert add_view.started is not None
         assert add_view.finished is not None
-        assert add_view.started <= add_view.finished
+        assert add_view.queued <= add_view.started <= add_view.finished
         assert (sleep_view.kind, sleep_view.state) == ("sleep", "completed")
         assert sleep_view.due is not None
         assert (value_view.kind, value_view.state) == ("value", "completed")
