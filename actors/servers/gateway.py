@@ -54,6 +54,8 @@ class Gateway(Server):
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
         self._in_hand = 0
         self._freed = asyncio.Event()
+        self._met: dict[str, float] = {}
+        """Only on virtual time: when each message was first met, by its first entry; an entry's id has real time."""
 
     async def run(self) -> None:
         """Read and carry out until cancelled."""
@@ -108,8 +110,10 @@ class Gateway(Server):
         except UnknownDefinition:
             await asyncio.sleep(PASS_ON_S)
             await gateway.pass_on(entry)
+            return
         else:
             await gateway.done(entry)
+        self._met.pop(first_entry(entry), None)
 
     async def _try_again_and_again(self, entry: Entry, letter: Letter) -> None:
         """Carry a message out, once it can be.
@@ -118,25 +122,26 @@ class Gateway(Server):
             UnknownDefinition: others may have the code.
             _Undeliverable: it cannot be carried out, or could not for a minute.
         """
-        began, tries = asyncio.get_running_loop().time(), 0
+        tries = 0
         while True:
             try:
                 async with self._room:
                     await self._carry_out(letter)
                 return
             except (_TooEarly, UnknownDefinition) as error:
-                if self._age_s(entry, began) >= PATIENCE_S:
+                if self._age_s(entry) >= PATIENCE_S:
                     raise _Undeliverable(f"{error} (tried for {PATIENCE_S:g} s)") from None
                 if isinstance(error, UnknownDefinition):
                     raise
             await asyncio.sleep(AGAIN_S[min(tries, len(AGAIN_S) - 1)])
             tries += 1
 
-    def _age_s(self, entry: Entry, began: float) -> float:
+    def _age_s(self, entry: Entry) -> float:
         """Return how old a message is: its entry's id tells, but on virtual time."""
         space = self._host.store.space
         if space.clock:
-            return asyncio.get_running_loop().time() - began
+            now = asyncio.get_running_loop().time()
+            return now - self._met.setdefault(first_entry(entry), now)
         return (space.now_ms() - int(first_entry(entry).partition("-")[0])) / 1000
 
     async def _carry_out(self, letter: Letter) -> None:

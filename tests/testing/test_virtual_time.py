@@ -199,6 +199,19 @@ async def test_what_waits_for_ever_is_said_instead_of_waited_for(manager: Workfl
         assert await handle.result() == "42"
 
 
+async def test_a_start_of_what_nobody_knows_is_set_aside_after_a_minute_of_virtual_time(
+    manager: WorkflowManager,
+) -> None:
+    async with WorkflowTester(manager) as tester:
+        space = (await tester.manager.store()).space
+        await space.send("default:gateway", "XADD", "default:gateway", "*", "type", "start", "workflow", "unknown")
+        await tester.advance(50)
+        assert await space.send("default:dead", "XLEN", "default:dead") == 0
+        await tester.advance(20)
+        assert await space.send("default:dead", "XLEN", "default:dead") == 1
+        assert await space.send("default:gateway", "XLEN", "default:gateway") == 0
+
+
 async def test_an_event_sent_before_the_wait_is_taken(manager: WorkflowManager) -> None:
     @manager.workflow
     async def later(step: Step) -> list[int]:
