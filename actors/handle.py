@@ -205,9 +205,18 @@ class WorkflowHandle(Generic[R_co]):
         )
 
     async def value(self, key: str) -> Any:  # noqa: ANN401 - whatever the workflow published
-        """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not."""
-        field = await (await self._manager.store()).instances.field(self.address, "values", key)
-        return None if field is None else unpack(field)
+        """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not.
+
+        Raises:
+            WorkflowNotFound: there is no such instance, or it was cleaned up.
+        """
+        instances = (await self._manager.store()).instances
+        field = await instances.field(self.address, "values", key)
+        if field is not None:
+            return unpack(field)
+        if (await instances.record(self.address)).get("status", b"gone") == b"gone":
+            raise self._not_found()
+        return None
 
     async def history(self) -> list[HistoryEntry]:
         """Return everything that was recorded of it, in order.

@@ -115,6 +115,8 @@ async def test_an_unknown_id_is_not_found_by_any_method(manager: WorkflowManager
     with pytest.raises(WorkflowNotFound, match="nobody"):
         async for _ in handle.watch():
             pass
+    with pytest.raises(WorkflowNotFound, match="nobody"):
+        await handle.value("progress")
     assert await handle.cleanup() is False
 
 
