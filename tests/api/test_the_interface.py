@@ -2685,6 +2685,8 @@ async def test_value_is_what_set_value_published(manager: WorkflowManager) -> No
         await handle.result()
         assert await handle.value("progress") == {"percent": 10}
         assert await handle.value("other") is None
+    with pytest.raises(WorkflowNotFound):
+        await manager.handle("nobody").value("progress")
 
 
 async def test_update_raises_its_error(manager: WorkflowManager) -> None:
