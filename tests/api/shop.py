@@ -280,8 +280,10 @@ def doze() -> None:
 
 def stocked(manager: WorkflowManager) -> WorkflowManager:
     """Register all of the shop with a manager; return it."""
-    for definition in (*shop.steps, *shop.workflows):
-        manager._add(definition)
+    for step in shop._steps.values():
+        manager._add(step)
+    for workflow in shop.workflows:
+        manager._add(workflow)
     return manager
 
 
