@@ -151,6 +151,22 @@ def other_event(field: bytes) -> Event:
     return Event(event, cast("EventKind", kind), int(at), 0, "", name, payload)
 
 
+def as_fed(events: Sequence[Event]) -> list[Event]:
+    """Return an actor's events, in their order, with the times at which the code is to see them.
+
+    What a restart fed again happened, to the code, when it was restarted: a sleep or timeout that it asks for then begins
+    then. A ``restarted`` event has in its name the number of the last event that was not fed again (journals of old: none).
+    """
+    fed = list(events)
+    for event in events:
+        if event.kind == "restarted" and event.name:
+            since, at_ms = int(event.name), event.at_ms
+            fed = [
+                one._replace(at_ms=max(one.at_ms, at_ms)) if since < one.number < event.number else one for one in fed
+            ]
+    return fed
+
+
 class Reply(NamedTuple):
     """How an update was answered."""
 
