@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from kernel.decision import AT_THE_END_TOO, ORDINARY, Command, CommandKind, Scheduling
 from kernel.event import Event, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EVENT_FAILED: Final = "event_failed"
 """How the journal calls an event that was sent with an error."""
@@ -154,8 +157,9 @@ def other_event(field: bytes) -> Event:
 def as_fed(events: Sequence[Event]) -> list[Event]:
     """Return an actor's events, in their order, with the times at which the code is to see them.
 
-    What a restart fed again happened, to the code, when it was restarted: a sleep or timeout that it asks for then begins
-    then. A ``restarted`` event has in its name the number of the last event that was not fed again (journals of old: none).
+    What a restart fed again happened, to the code, when it was restarted: a sleep or timeout that it asks for then
+    begins then. A ``restarted`` event has in its name the number of the last event that was not fed again (journals of
+    old: none).
     """
     fed = list(events)
     for event in events:

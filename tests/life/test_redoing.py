@@ -1,4 +1,4 @@
-"""What a restart redoes counts from the restart: its timers, its limits, its children; what lives on by itself is kept."""
+"""What a restart redoes counts from the restart: timers, limits, children; what lives on by itself is kept."""
 
 from __future__ import annotations
 
@@ -159,3 +159,32 @@ def test_a_detached_child_that_still_runs_is_neither_a_place_to_restart_from_nor
 
     assert WorkflowTester(made).play(scenario) == began
     assert (len(began), first.ran, flaky.ran) == (2, 1, 2)
+
+
+def test_a_detached_child_that_was_started_by_the_end_of_its_parent_is_not_started_again() -> None:
+    made = manager()
+    began: list[str] = []
+
+    @made.action
+    async def begin(name: str) -> None:
+        began.append(name)
+
+    @made.workflow
+    async def child(step: Step) -> None:
+        await step.run_action(begin, step.workflow_id)
+        await step.sleep(timedelta(days=9))
+
+    @made.workflow
+    async def flow(step: Step) -> None:
+        step.run_workflow(child.with_options(detached=True))
+
+    async def scenario(tester: WorkflowTester) -> None:
+        handle = await tester.start(flow)
+        for _ in range(2):
+            await later(tester)
+            await handle.restart()
+            await handle.result()
+        await later(tester)
+
+    WorkflowTester(made).play(scenario)
+    assert len(began) == 1
