@@ -176,7 +176,7 @@ def test_a_detached_child_that_was_started_by_the_end_of_its_parent_is_not_start
 
     @made.workflow
     async def flow(step: Step) -> None:
-        step.run_workflow(child.with_options(detached=True))
+        _ = step.run_workflow(child.with_options(detached=True))
 
     async def scenario(tester: WorkflowTester) -> None:
         handle = await tester.start(flow)

@@ -1,4 +1,6 @@
-"""``python -m tests.model``: random programs on the engine beside the oracle for a while; called by ``scripts/model``."""
+"""``python -m tests.model``: random programs on the engine beside the oracle; called by ``scripts/model``."""
+
+# ruff: noqa: T201 - printing is its job
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ SECONDS = 60.0
 
 def main() -> int:
     """Run; return the exit code."""
-    parser = argparse.ArgumentParser(prog="scripts/model", description="Random programs on the engine and in an oracle.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/model", description="Random programs on the engine and in an oracle."
+    )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long (default: 60)")
     parser.add_argument("--seed", type=int, help="this program alone (default: fresh ones)")
     options = parser.parse_args()
@@ -29,7 +33,11 @@ def main() -> int:
         print(found)
         print("FAILED")
         return 1
-    print("the engine and the oracle agree" if tally.programs else "the program's outcome is not defined: nothing was compared")
+    print(
+        "the engine and the oracle agree"
+        if tally.programs
+        else "the program's outcome is not defined: nothing was compared"
+    )
     return 0
 
 

@@ -1,9 +1,9 @@
 """The oracle: what a program must come to, worked out without a line of the engine.
 
-It is a discrete-event simulation on Python's own asyncio: every instance is a plain program on an event loop that has no
-clock and no I/O (``Loop``). A ``World`` holds what falls due when, and tells instances (``Life``) one thing at a time;
-each then runs until it is idle, and what it has asked for by then is begun. No journal is replayed and nothing crashes,
-except that a restart runs the program once more and tells it again what its life so far has in common with the new one.
+It is a discrete-event simulation on Python's own asyncio: every instance is a plain program on an event loop without
+clock and I/O (``Loop``). A ``World`` holds what falls due when, and tells instances (``Life``) one thing at a time; each
+then runs until it is idle, and what it has asked for by then is begun. No journal is replayed and nothing crashes, except
+that a restart runs the program once more and tells it again what its life so far has in common with the new one.
 
 Where two things of different causes fall on one ms, what comes of it is not defined: ``World.tied``.
 """
@@ -13,8 +13,9 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.model.observed import Observed
 from tests.model.oracle_life import Life, Reply
@@ -94,7 +95,7 @@ class Oracle:
         life = Life(world, "main", self.program.body, timeout_ms=self.program.timeout_ms)
         life.create(0)
         for happening in self.program.script:
-            world.at(happening.at_ms, lambda happening=happening: self._do(life, happening))
+            world.at(happening.at_ms, partial(self._do, life, happening))
         world.run(end_ms)
         for one in world.all_lives:
             one.dispose()

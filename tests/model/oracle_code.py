@@ -71,7 +71,7 @@ class Code:
         for statement in body:
             await getattr(self, f"_{statement['do']}")(statement)
 
-    async def answer(self, name: str, value: int) -> Any:
+    async def answer(self, name: str, value: int) -> object:
         if name == "work":
             return await self.life.step({"label": "w", "kind": "action", "ms": 777})
         self.counted += value
@@ -103,7 +103,7 @@ class Code:
 
     async def _gather(self, it: Statement) -> None:
         found = await asyncio.gather(*map(self.body, it["bodies"]), return_exceptions=it["whole"])
-        said = [described(one) if isinstance(one, BaseException) else "" for one in found]
+        said = [described(one) if isinstance(one, BaseException) else "" for one in cast("list[object]", found)]
         self.trace.append([it["label"], *said])
 
     async def _group(self, it: Statement) -> None:

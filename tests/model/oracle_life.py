@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.model.oracle import World
     from tests.model.programs import Body, Statement
 
+AskedKind = Literal["step", "timer", "wait", "child", "value", "reply"]
 Kind = Literal["started", "outcome", "event", "update", "cancel", "restarted"]
 
 
@@ -27,7 +28,7 @@ class Reply:
 
     said: Any = "none"
 
-    def say(self, said: Any) -> None:
+    def say(self, said: object) -> None:
         if self.said == "none":
             self.said = said
 
@@ -51,7 +52,7 @@ class Asked:
     """One thing that an instance has asked for."""
 
     seq: int
-    kind: Literal["step", "timer", "wait", "child", "value", "reply"]
+    kind: AskedKind
     label: str
     it: Statement
     at: int
@@ -110,7 +111,7 @@ class Life:
 
     # ------------------------------------------------------------------------------------- what the code asks for
 
-    def _ask(self, kind: Any, label: str, it: Statement) -> Asked:
+    def _ask(self, kind: AskedKind, label: str, it: Statement) -> Asked:
         asked = Asked(len(self.asked) + 1, kind, label, it, self.fed, self.time_ms, self.loop.create_future())
         if not self.over:
             self.asked.append(asked)
@@ -143,6 +144,7 @@ class Life:
         else:
             self.waits.setdefault(name, deque()).append(asked)
         if limit_ms and not future.done():
+
             def expire() -> None:
                 if not future.done():
                     future.set_exception(TimeoutError())
@@ -153,7 +155,7 @@ class Life:
 
     # ---------------------------------------------------------------------------------------------- being told
 
-    def _tell(self, kind: Kind, **fields: Any) -> None:
+    def _tell(self, kind: Kind, **fields: Any) -> None:  # noqa: ANN401 - of Told
         self.world.touch()
         self.last += 1
         told = Told(self.last, self.world.now_ms, kind, **fields)
@@ -180,7 +182,7 @@ class Life:
                 self._deliver(told)
             case "update":
                 self.answering.append(told)
-                self.loop.create_task(self._update(told))
+                _ = self.loop.create_task(self._update(told))
             case "cancel":
                 assert self.main is not None
                 self.main.cancel()
@@ -200,7 +202,7 @@ class Life:
     async def _update(self, told: Told) -> None:
         try:
             value = await self.code.answer(told.name, told.value)
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever its code raises is the reply
             value = "failed"
         if not self.over:
             self.answering.remove(told)
@@ -213,7 +215,7 @@ class Life:
         except asyncio.CancelledError as error:
             asked = any(told.kind == "cancel" and told.number <= self.fed for told in self.told)
             ended: tuple[str, Any] = ("canceled", None) if asked else ("failed", ending(error))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever its code raises is how it ends
             anew, rest = split(error)
             ended = ("anew", None) if anew and rest is None else ("failed", ending(rest or error))
         else:
@@ -244,7 +246,7 @@ class Life:
                 asked.open = False
                 self.values[asked.label] = it["value"]
             case "timer":
-                world.at(asked.time_ms + it["ms"], lambda: asked.open and self.outcome(asked, None))
+                world.at(asked.time_ms + it["ms"], lambda: self.outcome(asked, None))
             case "wait":
                 pass
             case "reply":
@@ -254,7 +256,7 @@ class Life:
             case "step" if "unserved_ms" in it:
                 error = Remote("StepTimedOut", "ScheduleTimeout", "", 0)
                 due_ms = asked.time_ms + it.get("after_ms", 0) + it["unserved_ms"]
-                world.at(due_ms, lambda: asked.open and self.outcome(asked, None, error))
+                world.at(due_ms, lambda: self.outcome(asked, None, error))
             case "step":
                 world.at(asked.time_ms + it.get("after_ms", 0), lambda: attempt(self, asked, 1))
 
@@ -274,7 +276,7 @@ class Life:
 
         world.at(world.now_ms, start)
 
-    def outcome(self, asked: Asked, value: Any, error: BaseException | None = None) -> None:
+    def outcome(self, asked: Asked, value: object, error: BaseException | None = None) -> None:
         """Tell the code what came of something, unless it is no longer open."""
         if asked.open:
             asked.open = False
@@ -317,7 +319,7 @@ class Life:
             self.world.touch()
             self._end("failed", ["WorkflowTimedOut", ""], hard=True)
 
-    def _end(self, status: str, result: Any, *, hard: bool = False) -> None:
+    def _end(self, status: str, result: object, *, hard: bool = False) -> None:
         self.over = True
         for asked in self.asked:
             if not asked.placed and not hard:
@@ -380,14 +382,14 @@ class Life:
 
     # ---------------------------------------------------------------------------------------------- from outside
 
-    def send(self, name: str, value: Any, *, error: bool, key: str) -> None:
+    def send(self, name: str, value: object, *, error: bool, key: str) -> None:
         if self.status not in {"running", "canceling"} or (key and key in self.known):
             return
         self.known.add(key)
         failure = Remote("EventFailed", "EventFailed", f"told {value}") if error else None
         self._tell("event", name=name, value=value, error=failure)
 
-    def update(self, name: str, value: Any, reply: Reply) -> None:
+    def update(self, name: str, value: object, reply: Reply) -> None:
         if self.status in {"running", "canceling"}:
             self._tell("update", name=name, value=value, reply=reply)
         else:

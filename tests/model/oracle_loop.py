@@ -1,14 +1,17 @@
-"""Python's own event loop without clock and I/O, for one instance of the oracle. Nothing of the engine's loop is in it."""
+"""Python's own event loop without clock and I/O, for one instance of the oracle."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
+
+
+Ts = TypeVarTuple("Ts")
 
 
 class Timers(Protocol):
@@ -56,7 +59,7 @@ class Loop(asyncio.BaseEventLoop):
         return self._timers.time_ms / 1000
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Have a timer kept."""
         timer = Timer(when, callback, args, self, context)
@@ -64,7 +67,7 @@ class Loop(asyncio.BaseEventLoop):
 
         def fire() -> None:
             if not timer.cancelled():
-                timer._run()  # noqa: SLF001 - as the loop itself does
+                timer._run()
 
         timer.take_back = self._timers.timer(length_ms, fire)
         return timer

@@ -57,10 +57,10 @@ def _delay_ms(it: Statement, number: int, error: str) -> int | None:
     if any(_is(error, name) for name in policy.get("stop_on", ())):
         return None
     if error == "RetryAfter":
-        return it["again_ms"]
+        return int(it["again_ms"])
     if "retry_on" in policy and not any(_is(error, name) for name in policy["retry_on"]):
         return None
-    return min(policy["initial_ms"] * policy["base"] ** (number - 1), policy["max_ms"])
+    return int(min(policy["initial_ms"] * policy["base"] ** (number - 1), policy["max_ms"]))
 
 
 def _is(error: str, name: str) -> bool:

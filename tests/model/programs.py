@@ -1,8 +1,8 @@
 """Random programs as data: trees of what workflow code can ask for, and a script of what is done to it from outside.
 
-It knows neither the engine nor the oracle. A statement is a dict with the key ``do``; durations are whole ms, each drawn
-once, so that no two things fall on one ms (the oracle notices where sums of them still do). A *label* names a statement;
-``fail`` counts runs of a label over the whole program, restarts included.
+It knows neither the engine nor the oracle. A statement is a dict with the key ``do``; durations are whole ms, each
+drawn once, so that no two things fall on one ms (the oracle notices where sums of them still do). A *label* names a
+statement; ``fail`` counts runs of a label over the whole program, restarts included.
 """
 
 from __future__ import annotations
@@ -144,7 +144,11 @@ class Author:
 
     def _policy(self) -> dict[str, Any]:
         rng = self._random
-        policy: dict[str, Any] = {"max": rng.randint(1, 4), "initial_ms": self._ms(4_000), "base": rng.choice((1, 2, 3))}
+        policy: dict[str, Any] = {
+            "max": rng.randint(1, 4),
+            "initial_ms": self._ms(4_000),
+            "base": rng.choice((1, 2, 3)),
+        }
         policy["max_ms"] = rng.choice((5_003, 3_600_000))
         if rng.random() < 0.25:
             policy[rng.choice(("stop_on", "retry_on"))] = [rng.choice(("ValueError", "LookupError", "OSError"))]

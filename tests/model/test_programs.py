@@ -1,4 +1,4 @@
-"""Random programs on the engine and in the oracle: outcome, attempts, mutations, values, events and replies are equal."""
+"""Random programs on the engine and in the oracle: outcome, attempts, mutations, values, events, replies are equal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actors.workflow.commands import Commands
 from kernel.store.instances import Instances
 from tests.model.comparing import Tally, compare, quiet, run, shrink
 from tests.model.oracle import foretell
-from tests.model.programs import Program, draw, statements
+from tests.model.programs import Happening, Program, Statement, draw, statements
 
 if TYPE_CHECKING:
     from kernel import Event
@@ -25,11 +25,11 @@ FIXED = 60
 FRESH_S = 5.0
 
 
-def plain(*body: dict[str, Any], **fields: Any) -> Program:
-    return Program(seed=0, body=list(body), script=fields.pop("script", ()), **fields)
+def plain(*body: Statement, script: tuple[Happening, ...] = ()) -> Program:
+    return Program(seed=0, body=list(body), script=script)
 
 
-def step(label: str, **fields: Any) -> dict[str, Any]:
+def step(label: str, **fields: object) -> Statement:
     return {"do": "step", "label": label, "kind": "mutation", "ms": 100, **fields}
 
 
@@ -62,7 +62,7 @@ def test_programs_of_fixed_seeds_come_to_what_the_oracle_says() -> None:
 
 def test_fresh_programs_come_to_what_the_oracle_says() -> None:
     first = random.randrange(1 << 40)
-    print(f"scripts/model --seed {first} runs the first of these programs again")
+    print(f"scripts/model --seed {first} runs the first of these programs again")  # noqa: T201 - shown if it fails
     found = run(count(first), seconds=FRESH_S, tally=Tally())
     assert found is None, str(found)
 
@@ -126,7 +126,7 @@ def test_an_engine_whose_losers_run_on_is_noticed(monkeypatch: pytest.MonkeyPatc
 def test_an_engine_that_forgets_that_an_event_was_sent_before_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = Instances.append
 
-    async def forgetful(self: Instances, *args: Any, **kwargs: Any) -> Any:
+    async def forgetful(self: Instances, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as append
         return await sound(self, *args, **{**kwargs, "dedupe": ""})
 
     told = next(one for seed in count() for one in draw(seed).script if one.do == "event" and one.id and not one.error)
@@ -145,4 +145,3 @@ def test_what_differs_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
         small = shrink(draw(seed))
     assert len(statements(small.program.body)) <= 2
     assert f"scripts/model --seed {seed}" in str(small)
-
