@@ -14,15 +14,15 @@ class Observed:
     """completed, failed, canceled or in_progress."""
     result: Any = None
     """``completed``: the value. ``failed``: type and message."""
-    runs: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict[str, int])
     """Attempts begun, by label."""
-    mutations: dict[str, int] = field(default_factory=dict)
+    mutations: dict[str, int] = field(default_factory=dict[str, int])
     """Mutations committed, by label."""
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
     """Published values of the root."""
-    untaken: list[Any] = field(default_factory=list)
+    untaken: list[Any] = field(default_factory=list[Any])
     """Values of the events that no wait of the root has taken."""
-    replies: list[Any] = field(default_factory=list)
+    replies: list[Any] = field(default_factory=list[Any])
     """Answers to the updates, in the order sent."""
     tied: bool = False
     """Two things fell on one ms, so that the outcome is not defined (the oracle alone can tell)."""

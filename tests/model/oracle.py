@@ -1,9 +1,10 @@
 """The oracle: what a program must come to, worked out without a line of the engine.
 
 It is a discrete-event simulation on Python's own asyncio: every instance is a plain program on an event loop without
-clock and I/O (``Loop``). A ``World`` holds what falls due when, and tells instances (``Life``) one thing at a time; each
-then runs until it is idle, and what it has asked for by then is begun. No journal is replayed and nothing crashes, except
-that a restart runs the program once more and tells it again what its life so far has in common with the new one.
+clock and I/O (``Loop``). A ``World`` holds what falls due when, and tells instances (``Life``) one thing at a time;
+each then runs until it is idle, and what it has asked for by then is begun. No journal is replayed and nothing
+crashes, except that a restart runs the program once more and tells it again what its life so far has in common with
+the new one.
 
 Where two things of different causes fall on one ms, what comes of it is not defined: ``World.tied``.
 """

@@ -102,8 +102,8 @@ class Code:
     # ----------------------------------------------------------------------------------------------------- nested
 
     async def _gather(self, it: Statement) -> None:
-        found = await asyncio.gather(*map(self.body, it["bodies"]), return_exceptions=it["whole"])
-        said = [described(one) if isinstance(one, BaseException) else "" for one in cast("list[object]", found)]
+        found: list[Any] = await asyncio.gather(*map(self.body, it["bodies"]), return_exceptions=it["whole"])
+        said = [described(one) if isinstance(one, BaseException) else "" for one in found]
         self.trace.append([it["label"], *said])
 
     async def _group(self, it: Statement) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.model.oracle_code import Remote
 
@@ -51,8 +51,8 @@ def _failed(life: Life, asked: Asked, number: int, error: str) -> None:
 
 
 def _delay_ms(it: Statement, number: int, error: str) -> int | None:
-    policy = it.get("policy")
-    if not isinstance(policy, dict) or number >= policy["max"] or error == "NonRetryable":
+    policy: dict[str, Any] = it["policy"] if it.get("policy", "once") != "once" else {"max": 1}
+    if number >= policy["max"] or error == "NonRetryable":
         return None
     if any(_is(error, name) for name in policy.get("stop_on", ())):
         return None

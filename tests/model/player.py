@@ -181,8 +181,10 @@ class Player:
             self.stage.program.continue_as_new(self.whole, self.generation + 1)
 
     async def _gather(self, it: Statement) -> None:
-        found = await asyncio.gather(*(self.body(body) for body in it["bodies"]), return_exceptions=it["whole"])
-        said = [described(one) if isinstance(one, BaseException) else "" for one in cast("list[object]", found)]
+        found: list[Any] = await asyncio.gather(
+            *(self.body(body) for body in it["bodies"]), return_exceptions=it["whole"]
+        )
+        said = [described(one) if isinstance(one, BaseException) else "" for one in found]
         self.trace.append([it["label"], *said])
 
     async def _group(self, it: Statement) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kernel import Store
 
-PROGRAMS: Final = 10
+PROGRAMS: Final = 8
 MOMENTS: Final = 2
 """Of each program and each thing that is done."""
 What = Literal["cancel", "cancel and let it clean up", "cancel and restart", "cancel and delete"]
@@ -57,6 +57,8 @@ class Disturbed(Performance):
         self.life = Moment(moment, self._disturb)
         patch.setattr(testers, "lives", self._lives)
         self._what = what
+        self.writes = 0
+        """Of a program that was left alone."""
         self._disturbing: asyncio.Task[None] | None = None
 
     def _lives(self, _seed: int | None) -> Iterator[Life]:
@@ -92,10 +94,18 @@ class Disturbed(Performance):
                 if await self._is_over_by(happening.at_ms):
                     break
                 await self.do(happening)
-        if not await self._is_over_by(END_MS):
-            for _ in range(2):  # its moment may be in what the first of them causes
-                await self._handle.cancel()
-                await self.tester.advance(1)
+        if await self._is_over_by(END_MS):
+            await self.tester.advance(1)
+            return
+        await self._cancel()
+        self.writes = self.life.writes
+        if self._disturbing is not None:  # perhaps only by what the cancellation has caused
+            await self._disturbing
+            await self._cancel()
+
+    async def _cancel(self) -> None:
+        with contextlib.suppress(WorkflowNotFound):  # it was deleted
+            await self._handle.cancel()
         await self.tester.advance(1)
 
     async def _is_over_by(self, at_ms: int) -> bool:
@@ -142,7 +152,7 @@ def writes(program: Program, patch: pytest.MonkeyPatch) -> int:
         await performance.live()
 
     performance.tester.play(scenario)
-    return performance.life.writes
+    return performance.writes
 
 
 @pytest.mark.parametrize("what", WHATS)

@@ -82,6 +82,10 @@ def test_two_things_on_one_ms_are_noticed() -> None:
     assert not foretell(plain(step("a"), step("b")), end_ms=1000).tied
 
 
+def nothing(*_args: object, **_options: object) -> None:
+    """Stand in for what is not done."""
+
+
 def notices(program: Program, what: str) -> None:
     with quiet():
         found = compare(program)
@@ -94,7 +98,7 @@ def test_an_engine_that_drops_a_retry_is_noticed(monkeypatch: pytest.MonkeyPatch
     program = plain(step("a", fail=1, error="ValueError", policy=policy))
     with quiet():
         assert compare(program) == []
-    monkeypatch.setattr(RetryPolicy, "decide", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(RetryPolicy, "decide", nothing)
     notices(program, "runs")
 
 
@@ -119,7 +123,7 @@ def test_an_engine_whose_losers_run_on_is_noticed(monkeypatch: pytest.MonkeyPatc
     program = plain(race, {"do": "sleep", "label": "z", "ms": 1_000})
     with quiet():
         assert compare(program) == []
-    monkeypatch.setattr(Commands, "cancel", lambda *_: None)
+    monkeypatch.setattr(Commands, "cancel", nothing)
     notices(program, "mutations")
 
 
@@ -139,7 +143,7 @@ def test_an_engine_that_forgets_that_an_event_was_sent_before_is_noticed(monkeyp
 
 
 def test_what_differs_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RetryPolicy, "decide", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(RetryPolicy, "decide", nothing)
     with quiet():
         seed = next(seed for seed in range(200) if compare(draw(seed)))
         small = shrink(draw(seed))
