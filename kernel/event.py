@@ -24,8 +24,8 @@ class Event(NamedTuple):
     """``outcome``: ``ok``, ``failed``, ``fired`` (a timer) or ``canceled``; ``event``: ``failed`` if it was sent with
     an error. Else empty."""
     name: str = ""
-    """``event``: the name it was sent under; ``update``: of the handler that is asked; ``restarted``: the number of
-    the event after which everything is fed again (before 0.1: empty). Else empty."""
+    """``event``: the name it was sent under; ``update``: of the handler that is asked; ``restarted``: the number of the
+    last event that it does not feed again. Else empty."""
     payload: bytes = b""
     """Encoded value or failure; the kernel never looks into it."""
 

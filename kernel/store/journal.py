@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from kernel.decision import AT_THE_END_TOO, ORDINARY, Command, CommandKind, Scheduling
 from kernel.event import Event, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EVENT_FAILED: Final = "event_failed"
 """How the journal calls an event that was sent with an error."""
@@ -149,6 +152,23 @@ def other_event(field: bytes) -> Event:
     if kind == EVENT_FAILED:
         return Event(event, "event", int(at), 0, "failed", name, payload)
     return Event(event, cast("EventKind", kind), int(at), 0, "", name, payload)
+
+
+def as_fed(events: Sequence[Event]) -> list[Event]:
+    """Return an actor's events, in their order, with the times at which the code is to see them.
+
+    What a restart fed again happened, to the code, when it was restarted: a sleep or timeout that it asks for then
+    begins then. A ``restarted`` event has in its name the number of the last event that was not fed again (journals of
+    old: none).
+    """
+    fed = list(events)
+    for event in events:
+        if event.kind == "restarted" and event.name:
+            since, at_ms = int(event.name), event.at_ms
+            fed = [
+                one._replace(at_ms=max(one.at_ms, at_ms)) if since < one.number < event.number else one for one in fed
+            ]
+    return fed
 
 
 class Reply(NamedTuple):

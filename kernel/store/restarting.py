@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kernel.decision import Command
 
-_NUMBERED: Final = re.compile(r"([crxah])(\d+)(?:\.\d+)?")
+_NUMBERED: Final = re.compile(r"([crxaht])(\d+)(?:\.\d+)?")
 
 
 class NoSuchCommand(KernelError):
@@ -43,13 +43,16 @@ class RestartPlan(NamedTuple):
 def first_unfinished(commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int]) -> int:
     """Return the number of the first step or child without success that the code did not take back itself.
 
-    One more than the number of commands, if there is none. ``closed``: see ``plan_restart``.
+    One more than the number of commands, if there is none. A detached child that has not ended lives on, and is none.
+    ``closed``: see ``plan_restart``.
     """
     for seq, command in enumerate(commands, 1):
         if command.kind not in {"step", "child"}:
             continue
         outcome = outcomes.get(seq)
-        if (outcome is None and seq not in closed) or (outcome is not None and outcome.status != "ok"):
+        if (outcome is None and seq not in closed and not command.detached) or (
+            outcome is not None and outcome.status != "ok"
+        ):
             return seq
     return len(commands) + 1
 
@@ -79,9 +82,11 @@ def plan_restart(
     consumed = next((event.id for event in reversed(events) if event.number < at), ZERO)
     number = event_number(consumed)
     stay = sum(command.at <= number for command in commands)
-    unneeded = {f"e{request}" for request in requests}
+    # What is asked for again includes its timers: they count from the restart.
+    timers = {f"r{seq}" for seq, command in enumerate(commands, 1) if seq > stay and command.kind == "timer"}
+    unneeded = timers | {f"e{request}" for request in requests}
     drop = tuple(field for field in fields if field in unneeded or _dropped(field, start, stay, number, closed))
-    children = tuple(_unneeded_children(commands, outcomes, closed, start))
+    children = tuple(_unneeded_children(commands, outcomes, closed, start, number))
     return RestartPlan(consumed, stay, start - 1, children, drop)
 
 
@@ -108,9 +113,10 @@ def _dropped(field: str, start: int, stay: int, number: int, closed: Mapping[int
 
 
 def _unneeded_children(
-    commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int], start: int
+    commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int], start: int, number: int
 ) -> Iterator[int]:
-    """Yield the children that will be asked for again under another id; those closed were told already."""
+    """Yield the children that will be started again; what was closed by event ``number`` stays closed."""
     for seq, command in enumerate(commands, 1):
-        if command.kind == "child" and (seq >= start or (seq not in outcomes and seq not in closed)):
+        stays = seq in outcomes or closed.get(seq, number + 1) <= number
+        if command.kind == "child" and (seq >= start or not stays):
             yield seq

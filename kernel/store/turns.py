@@ -11,6 +11,7 @@ from kernel.store import keys
 from kernel.store.journal import (
     RECORD_FIELDS,
     Record,
+    as_fed,
     mailbox_event,
     other_event,
     outcome_event,
@@ -125,7 +126,8 @@ class Turns:
         now = await self._space.send(tag, "HGET", keys.actor(tag, address), "generation")
         if now != record.generation.encode():
             raise StaleGeneration(str(now))
-        return History(record, commands, await payloads.get_events(address, [events[n] for n in sorted(events)]))
+        fed = as_fed([events[n] for n in sorted(events)])
+        return History(record, commands, await payloads.get_events(address, fed))
 
     async def _values(self, tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
         pages = [fields[i : i + PAGE] for i in range(0, len(fields), PAGE)]

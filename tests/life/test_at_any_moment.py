@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,19 +22,12 @@ from actors import (
 from actors.testing import WorkflowTester
 from kernel import Refused
 from kernel.store.audit import audit
-from kernel.store.replies import listed
-from kernel.store.snapshot import read_partition
-
-if TYPE_CHECKING:
-    from kernel import Store
+from tests.life.leftovers import keys_left, pending
 
 Program = list[Any]
 """Parts one after another: a word, or a word and programs."""
 WORDS = ("work", "work", "flaky", "write", "sleep", "event", "fail", "anew", "timed")
 NESTING = ("child", "left", "both", "first", "finally")
-STILL = frozenset({"held", "delayed", "retries"})
-RESTS = frozenset({"meta", "names", "ready", "outbox", "dead", "app", "q"})
-"""Keys of a partition that no instance owns."""
 
 
 def draw(rng: random.Random, depth: int = 2) -> Program:
@@ -153,27 +146,6 @@ async def disturb(tester: WorkflowTester, rng: random.Random, ids: list[str]) ->
                     await tester.send_event(handle, "go", 1)
     except (WorkflowNotFound, WorkflowRunning, WorkflowBusy, Refused):
         pass  # it is too late, or too early
-
-
-async def pending(store: Store) -> list[str]:
-    """Return what waits in any place."""
-    found = await read_partition(store.space, store.space.keys.tags[0])
-    left = [f"{name} {entry}" for name, entries in found.streams.items() for entry in entries]
-    return left + [f"{name} {member}" for name in STILL for member in found.sets[name]]
-
-
-async def keys_left(store: Store) -> list[str]:
-    """Return the keys that are no tombstones that expire and belong to an instance."""
-    tag = store.space.keys.tags[0]
-    left: list[str] = []
-    for key in listed(await store.space.send(tag, "KEYS", f"{tag}:*")):
-        name = key.decode().removeprefix(f"{tag}:")
-        if name.partition(":")[0] in RESTS:
-            continue
-        ttl = await store.space.send(tag, "PTTL", key)
-        if not (isinstance(ttl, int) and ttl > 0 and name.startswith("wf:")):
-            left.append(name)
-    return left
 
 
 @pytest.mark.parametrize("seed", range(30))

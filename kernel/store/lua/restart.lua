@@ -8,7 +8,7 @@
 --      then the journal fields to drop
 -- Returns RESTARTED generation | RUNNING … | BUSY … (messages or open commands are still being cleared up: again, soon)
 --      | STALE_GENERATION … | NOT_FOUND | GONE
--- Cost: 14 commands, 3 a child, one for 1,000 fields dropped.
+-- Cost: 14 commands, 3 a child, one for 1,000 fields dropped, one or two for each command before `kept` that is dropped.
 --@ actor
 --@ open
 --@ event
@@ -27,6 +27,13 @@ redis.call('HDEL', a.record, 'ended', 'reason', 'code', 'stopped', 'canceling', 
 local now, children = clock(ARGV[1]), tonumber(ARGV[8])
 for i = 9, 8 + children do dismiss(a, 'cleanup', ARGV[i], redis.call('HGET', a.journal, 'c' .. ARGV[i])) end
 redis.call('HDEL', a.journal, 'result')
+for i = 9 + children, #ARGV do -- detached children before the redone part live on: what asks for them again finds them
+  local seq = string.match(ARGV[i], '^c(%d+)$')
+  if seq and tonumber(seq) <= tonumber(ARGV[7]) then
+    local head = head_of(redis.call('HGET', a.journal, ARGV[i]))
+    if head.kind == 'child' and has(head.flags, 'd') then redis.call('HSET', a.journal, 't' .. seq, head.token) end
+  end
+end
 for from = 9 + children, #ARGV, 1000 do
   redis.call('HDEL', a.journal, unpack(ARGV, from, math.min(#ARGV, from + 999)))
 end

@@ -65,12 +65,18 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
   elseif kind == 'child' then
     --@ outbox
     redis.call('HSET', a.record, 'children', '1')
-    if seq <= a.kept and not has(head.flags, 'd') then
-      -- Asked for again after a restart: another token, so another child; that of before is not needed any more.
-      dismiss(a, 'cleanup', name, command)
-      local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
-      head.token = string.match(head.token, '^[^.]*') .. '.' .. number_of(a.generation)
-      redis.call('HSET', a.journal, 'c' .. name, kind_and_at .. '|' .. head.token .. '|' .. rest)
+    if seq <= a.kept then
+      -- Asked for again after a restart: another token, so another child; that of before is not needed any more. One
+      -- that is detached has lived on: its token of before, so the same child.
+      local lives = has(head.flags, 'd')
+      if not lives then dismiss(a, 'cleanup', name, command) end
+      local token = lives and redis.call('HGET', a.journal, 't' .. name)
+        or not lives and string.match(head.token, '^[^.]*') .. '.' .. number_of(a.generation)
+      if token then
+        local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
+        head.token = token
+        redis.call('HSET', a.journal, 'c' .. name, kind_and_at .. '|' .. token .. '|' .. rest)
+      end
     end
     return open_value('1', '', head.token, 'outbox:' .. post(a, 'create', '', { 's', name, 't', head.token }), '', '0')
   elseif kind == 'value' then

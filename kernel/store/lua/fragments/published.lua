@@ -9,9 +9,15 @@ local function publish_values(a, given, given_from)
       if kind == 'value|' or kind == 'reply|' then
         place(a, 0, 0, '', head_of(command), command)
       elseif kind == 'child|' then
-        local head = head_of(command)
-        if has(head.flags, 'd') and not has(head.flags, 'v') then
-          post(a, 'create', '', { 's', tostring(first + i - 1), 't', head.token, 'p', command })
+        local head, seq = head_of(command), first + i - 1
+        local before = seq <= a.kept and redis.call('HGET', a.journal, 't' .. seq)
+        if before then -- see place
+          local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
+          head.token, command = before, kind_and_at .. '|' .. before .. '|' .. rest
+          redis.call('HSET', a.journal, 'c' .. seq, command)
+        end
+        if has(head.flags, 'd') and not settled(a, seq, tostring(seq), head, {}) then
+          post(a, 'create', '', { 's', tostring(seq), 't', head.token, 'p', command })
         end
       end
     end

@@ -1,0 +1,37 @@
+"""What is left of instances in a Redis: things that wait in some place, and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kernel.store.replies import listed
+from kernel.store.snapshot import read_partition
+
+if TYPE_CHECKING:
+    from kernel import Store
+
+TOMBSTONE_MS_MAX = 3_600_000
+STILL = frozenset({"held", "delayed", "retries"})
+RESTS = frozenset({"meta", "names", "ready", "outbox", "dead", "app", "q"})
+"""Keys of a partition that no instance owns."""
+
+
+async def pending(store: Store) -> list[str]:
+    """Return what waits in any place."""
+    found = await read_partition(store.space, store.space.keys.tags[0])
+    left = [f"{name} {entry}" for name, entries in found.streams.items() for entry in entries]
+    return left + [f"{name} {member}" for name in STILL for member in found.sets[name]]
+
+
+async def keys_left(store: Store) -> list[str]:
+    """Return the keys that are no tombstones that expire and belong to an instance."""
+    tag = store.space.keys.tags[0]
+    left: list[str] = []
+    for key in listed(await store.space.send(tag, "KEYS", f"{tag}:*")):
+        name = key.decode().removeprefix(f"{tag}:")
+        if name.partition(":")[0] in RESTS:
+            continue
+        ttl = await store.space.send(tag, "PTTL", key)
+        if not (isinstance(ttl, int) and 0 < ttl <= TOMBSTONE_MS_MAX and name.startswith("wf:")):
+            left.append(name)
+    return left
