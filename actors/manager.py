@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from actors import bulk
+from actors.doctor import Examination, Thoroughness
 from actors.errors import IdInUse, InvalidOption, Misuse
 from actors.handle import WorkflowHandle
 from actors.listing import Order, Page, Selection, list_instances
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from actors.definitions import BoundWorkflow, Workflow
+    from actors.doctor import Report
     from actors.policy import RetryPolicy
     from kernel import Codec
 
@@ -295,6 +297,33 @@ class WorkflowManager(ShortForms, Registry):
         Raises InvalidOption.
         """
         return await bulk.cleanup_many(self, selection)
+
+    # --------------------------------------------------------------------------------------------- looking after
+
+    async def doctor(
+        self,
+        *,
+        repair: bool = False,
+        stuck_after: Duration = 300,
+        orphans_older_than: Duration = timedelta(days=1),
+    ) -> Report:
+        """Look over the whole namespace, in slices, while workers go on; say what is wrong and what to do about it.
+
+        Args:
+            repair: mend what can be mended safely; each thing is looked at once more by the script that mends it.
+            stuck_after: what has waited for longer is reported.
+            orphans_older_than: only keys without record that nobody has used for longer are deleted (``repair``).
+
+        Raises:
+            InvalidOption: with what to give instead.
+        """
+        thoroughness = Thoroughness(
+            repair=repair,
+            stuck_after_s=duration_ms("stuck_after", stuck_after) / 1000,
+            orphans_older_than_s=duration_ms("orphans_older_than", orphans_older_than) / 1000,
+            worker_timeout_s=self.worker_timeout_s,
+        )
+        return await Examination(await self.store(), thoroughness).run()
 
     # ------------------------------------------------------------------------------------------------- working
 

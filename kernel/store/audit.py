@@ -18,7 +18,7 @@ from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys,
 from kernel.store.turns import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kernel.store.space import Space
 
@@ -48,7 +48,9 @@ def violations(found: PartitionKeys) -> list[str]:
     texts = list(_places(found))
     for actor in found.actors.values():
         texts += (f"{actor.address}: {one.text}" for one in actor_violations(found, actor))
-        texts += (f"{actor.address}: {one.text}" for one in posted_violations(actor, posted_by(found, actor.address)))
+        texts += (
+            f"{actor.address}: {one.text}" for one in posted_violations(actor.record, posted_by(found, actor.address))
+        )
     return texts
 
 
@@ -76,11 +78,11 @@ def posted_by(found: PartitionKeys, address: str) -> int:
     return sum(fields["from"] == address for fields in found.streams.get("outbox", {}).values())
 
 
-def posted_violations(actor: ActorKeys, posted: int) -> Iterator[Violation]:
+def posted_violations(record: Mapping[str, str], posted: int) -> Iterator[Violation]:
     """Yield what is wrong with an actor's count of its messages, of which ``posted`` are in the outbox."""
-    if actor.record.get("status") not in LIVE | ENDED:
+    if record.get("status") not in LIVE | ENDED:
         return
-    counted = actor.record.get("undelivered", "0")
+    counted = record.get("undelivered", "0")
     if posted != int(counted):
         yield Violation("miscounted", f"{posted} messages in the outbox, {counted} counted")
 

@@ -186,9 +186,7 @@ async def consumers(space: Space, stream: str, group: str) -> list[Consumer]:
     """Return a group's consumers."""
     rows: list[list[Any]] = listed(await space.send(stream, "XINFO", "CONSUMERS", stream, group))
     about = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
-    return [
-        Consumer(stream, group, one[b"name"].decode(), int(one[b"pending"]), int(one[b"idle"])) for one in about
-    ]
+    return [Consumer(stream, group, one[b"name"].decode(), int(one[b"pending"]), int(one[b"idle"])) for one in about]
 
 
 async def deleted_pending(space: Space, stream: str, group: str) -> list[str]:
