@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 BATCH: Final = 20
 """Instances that are read at once."""
-CONFIRM_S: Final = 0.05
+CONFIRM_S: Final = 0.02
 """Between the two looks at what seemed wrong."""
-WORKERS_CONFIRM_S: Final = 1.0
-"""The same of what depends on which workers live."""
+WORKERS_CONFIRM: Final = 0.2
+"""The same of what depends on which workers live, a part of their timeout."""
 OUTBOX_MAX: Final = 100_000
 """A longer outbox is not compared with what the instances count."""
 SUSPECTS_MAX: Final = 1_000
@@ -77,6 +77,7 @@ class Examination:
         self._report = Report()
         self._treatment = Treatment(store, repair=thoroughness.repair, purge_after_s=thoroughness.orphans_older_than_s)
         self._places = Places(store, self._treatment, pause_s=CONFIRM_S, leftover_after_s=thoroughness.leftover_after_s)
+        self._tags = frozenset(store.space.keys.tags)
         self._workforce = Workforce({})
         self._silent: frozenset[str] = frozenset()
         self._seen: set[tuple[str, str, str]] = set()
@@ -149,6 +150,11 @@ class Examination:
         addresses: set[str] = set()
         for key in page:
             tag, name = _split(key)
+            if tag not in self._tags:
+                # The workers' list is outside of partitions; a number is a partition that there is not.
+                if tag.rpartition(":")[2].removesuffix("}").isdecimal():
+                    self._note([misplaced(key)])
+                continue
             first, _, rest = name.partition(":")
             if name in rounds.SETS or name in _STREAMS or first in {"q", "index"}:
                 await self._look_at_place(key, tag, name)
@@ -190,7 +196,7 @@ class Examination:
         """Return what two further looks agree on."""
         for _ in range(2):
             if any(finding.code in _OF_WORKERS for finding in findings):
-                await asyncio.sleep(WORKERS_CONFIRM_S)
+                await asyncio.sleep(WORKERS_CONFIRM * self._how.worker_timeout_s)
                 await self._learn_workforce()
             else:
                 await asyncio.sleep(CONFIRM_S)
@@ -215,6 +221,8 @@ class Examination:
 
     def _findings(self, found: Slice) -> Iterator[Finding]:
         actor = found.actor
+        if not actor.parts:
+            return
         if "generation" not in actor.record and "status" in actor.record and actor.record["status"] != "gone":
             raise KeyError("generation")
         for violation in actor_violations(found.found, actor):

@@ -125,7 +125,7 @@ def _letter(source: str, entry: str, words: Sequence[bytes]) -> DeadLetter:
     # The first two fields of a buried message are ours; its own may have the same names.
     found = [(words[i].decode(errors="replace"), words[i + 1]) for i in range(0, len(words), 2)]
     came_as = reason = ""
-    if source == "g":
+    if source == "g" and len(found) > 1:
         (_, first), (_, second), *found = found
         came_as, reason = first.decode(errors="replace"), second.decode(errors="replace")
     return DeadLetter(f"{source}.{entry}", int(entry.partition("-")[0]), dict(found), came_as, reason)
