@@ -230,7 +230,8 @@ async def test_a_query_and_a_mutation_that_kill_workers_are_set_aside_too(manage
     assert await (await manager.store()).space.send("total", "GET", "total") is None
 
 
-async def test_the_innocent_beside_it_are_unharmed(manager: WorkflowManager) -> None:
+async def test_the_innocent_beside_it_are_unharmed(manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.servers.runner.DECLINE_MS", 20)
     toxic, beside = Toxic(), Toxic()
 
     @manager.action(name="poison", retry=True)

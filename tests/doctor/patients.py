@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from actors import Step, WorkflowHandle, WorkflowManager
 from actors.definitions import Workflow
 from actors.doctor import Finding, Report
 from kernel import Store
 from tests.api.watching import begin_for, in_state, seen
+
+T = TypeVar("T")
 
 QUEUE = "gpu"
 """Served by no worker until an instance is to run to its end."""
@@ -112,6 +114,14 @@ async def ended(manager: WorkflowManager) -> Patient:
 
 State = Callable[[WorkflowManager], Awaitable[Patient]]
 Damage = Callable[[Patient], Awaitable[object]]
+
+
+async def until(condition: Callable[[], Awaitable[T]]) -> T:
+    """Return what the condition gives, once that is something; each time it asks the server."""
+    while True:
+        found = await condition()
+        if found:
+            return found
 
 
 def of(report: Report, code: str) -> Finding:
