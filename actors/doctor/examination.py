@@ -148,28 +148,39 @@ class Examination:
 
     async def _look_at_keys(self, page: list[str]) -> None:
         addresses: set[str] = set()
+        parts: dict[str, set[str]] = {}
         for key in page:
             tag, name = _split(key)
-            if tag not in self._tags:
-                # The workers' list is outside of partitions; a number is a partition that there is not.
-                if tag.rpartition(":")[2].removesuffix("}").isdecimal():
-                    self._note([misplaced(key)])
-                continue
             first, _, rest = name.partition(":")
             if name in rounds.SETS or name in _STREAMS or first in {"q", "index"}:
-                await self._look_at_place(key, tag, name)
-            elif name in rounds.SHARED or first == "app":
-                continue
-            elif (address := _address(first, rest)) is None:
-                self._note([foreign(key)])
-            elif self._store.space.keys.tag_of(address) != tag:
-                self._note([misplaced(key)])
-            else:
-                addresses.add(address)
+                if tag in self._tags:
+                    await self._look_at_place(key, tag, name)
+            elif address := self._owner(key, tag, name, kind=first, actor_id=rest):
+                (parts.setdefault(tag, set()) if "." in first else addresses).add(address)
+        # Whoever has a record is looked at when that comes.
+        for found in parts.values():
+            addresses.update(await rounds.without_record(self._store.space, sorted(found)))
         remaining = sorted(addresses)
         for at in range(0, len(remaining), BATCH):
             await asyncio.gather(*(self._look_at(address) for address in remaining[at : at + BATCH]))
             await asyncio.sleep(self._how.pause_s)
+
+    def _owner(self, key: str, tag: str, name: str, *, kind: str, actor_id: str) -> str | None:
+        """Return the address of the actor whose key this is; None: it is none's, which is noted if it should be."""
+        if tag not in self._tags:
+            # The workers' list is outside of partitions; a number is a partition that there is not.
+            if tag.rpartition(":")[2].removesuffix("}").isdecimal():
+                self._note([misplaced(key)])
+            return None
+        if name in rounds.SHARED or kind == "app":
+            return None
+        address = _address(kind, actor_id)
+        if address is None:
+            self._note([foreign(key)])
+        elif self._store.space.keys.tag_of(address) != tag:
+            self._note([misplaced(key)])
+            return None
+        return address
 
     async def _look_at_place(self, key: str, tag: str, name: str) -> None:
         self._note(await self._places.look(tag, name))

@@ -18,7 +18,7 @@ from kernel.store.snapshot import ActorKeys, Member, OpenCommand, pairs
 from kernel.store.turns import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from kernel.store.space import Space
 
@@ -164,11 +164,13 @@ async def is_there(space: Space, place: Place) -> bool:
     return await space.send(place.tag, "ZSCORE", key, place.item) is not None
 
 
-async def is_orphan(space: Space, address: str) -> bool:
-    """Tell whether an actor has keys and no record that owns them."""
-    tag = space.keys.tag_of(address)
-    status = await space.send(tag, "HGET", keys.actor(tag, address), "status")
-    return status is None or status == b"gone"
+async def without_record(space: Space, addresses: Sequence[str]) -> list[str]:
+    """Return those of some actors of one partition that have no record."""
+    if not addresses:
+        return []
+    tag = space.keys.tag_of(addresses[0])
+    there = await send_all(space, tag, (("EXISTS", keys.actor(tag, address)) for address in addresses))
+    return [address for address, exists in zip(addresses, there, strict=True) if not exists]
 
 
 async def groups(space: Space, stream: str) -> list[str]:

@@ -14,7 +14,7 @@ from actors.doctor import Examination, Report, Thoroughness
 from kernel.store.audit import audit
 from tests.api.watching import Managers
 
-WAVES = 2
+WAVES = 1
 
 
 def define(manager: WorkflowManager) -> Workflow[[int], int]:
@@ -68,7 +68,7 @@ async def test_nothing_false_is_reported_while_workers_are_busy(managers: Manage
     manager = managers(partitions=3, worker_timeout=0.5)
     define(manager)
     store = await manager.store()
-    how = Thoroughness(repair=True, orphans_older_than_s=0, pause_s=0, worker_timeout_s=0.5)
+    how = Thoroughness(repair=True, orphans_older_than_s=0, pause_s=0.001, worker_timeout_s=0.5)
     reports: list[Report] = []
     async with manager.worker(concurrency=4, cache_instances=5), manager.worker(concurrency=4):
         busy = asyncio.create_task(storm(manager, waves=WAVES, seed=7))
