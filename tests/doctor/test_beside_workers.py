@@ -11,8 +11,10 @@ import pytest
 from actors import Step, Transaction, WorkflowCanceled, WorkflowManager
 from actors.definitions import Workflow
 from actors.doctor import Examination, Report, Thoroughness
+from kernel import Place, Slice, Space, actor_violations, read_slice
 from kernel.store.audit import audit
 from tests.api.watching import Managers
+from tests.doctor.patients import codes, queued
 
 WAVES = 1
 
@@ -62,6 +64,29 @@ async def storm(manager: WorkflowManager, *, waves: int, seed: int) -> int:
         for handle in random.sample(handles, 8):
             await handle.cleanup()
     return ended
+
+
+async def test_what_was_read_of_two_moments_is_not_reported(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queued(manager)
+    torn: list[str] = []
+
+    async def read_torn(space: Space, address: str) -> Slice:
+        """Return a slice whose instance's step was begun after the record was read."""
+        found = await read_slice(space, address)
+        found.found.streams.clear()
+        torn.extend(violation.code for violation in actor_violations(found.found, found.actor))
+        return found
+
+    async def suspect_all(_space: Space, page: list[Place]) -> list[Place]:
+        return page
+
+    monkeypatch.setattr("actors.doctor.examination.read_slice", read_torn)
+    monkeypatch.setattr("kernel.store.rounds.perhaps_nobodys", suspect_all)
+
+    assert codes(await manager.doctor(repair=True)) == set()
+    assert torn == ["lost_place"]
 
 
 async def test_nothing_false_is_reported_while_workers_are_busy(managers: Managers) -> None:
