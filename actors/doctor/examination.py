@@ -185,7 +185,7 @@ class Examination:
     async def _look_at_place(self, key: str, tag: str, name: str) -> None:
         self._note(await self._places.look(tag, name))
         if name in _STREAMS or name.startswith("q:"):
-            self._note(await self._places.groups(key, name, living=self._workforce.about.keys()))
+            self._note(await self._places.groups(key, name, workforce=self._workforce))
 
     async def _look_at(self, address: str) -> None:
         try:

@@ -11,6 +11,7 @@ from kernel import Place, keys, rounds
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
+    from actors.doctor.stuck import Workforce
     from actors.doctor.treatment import Treatment
     from kernel import Consumer, Store
 
@@ -44,8 +45,9 @@ class Places:
         await asyncio.sleep(self._pause_s)
         return await rounds.is_nobodys(self._store.space, place)
 
-    async def groups(self, stream: str, name: str, *, living: Collection[str]) -> list[Finding]:
+    async def groups(self, stream: str, name: str, *, workforce: Workforce) -> list[Finding]:
         """Return what is wrong with those who read a stream."""
+        living = workforce.about.keys()
         own = _GROUPS.get(name, keys.WORKERS)
         found: list[Finding] = []
         for group in await rounds.groups(self._store.space, stream):
@@ -54,7 +56,17 @@ class Places:
                 continue
             found += [one async for one in self._consumers(stream, group, living)]
             found += [one async for one in self._deleted(stream, group, name)]
+        if living and name.startswith("q:") and not workforce.serves(name.removeprefix("q:")):
+            found += await self._unused(stream)
         return found
+
+    async def _unused(self, stream: str) -> list[Finding]:
+        """Return that a queue is empty and has no reader; what waits in one is seen with its instances."""
+        space = self._store.space
+        readers = [
+            one for group in await rounds.groups(space, stream) for one in await rounds.consumers(space, stream, group)
+        ]
+        return [] if readers or await space.send(stream, "XLEN", stream) else [_unused_queue(stream)]
 
     async def gateway(self, living: Collection[str]) -> list[Finding]:
         """Return what is wrong with those who read the gateway's stream."""
@@ -133,6 +145,17 @@ def _foreign_group(stream: str, group: str) -> Finding:
         subject=stream,
         text=f"has a group {group!r}, which is not Headrace's",
         advice="whoever reads it there should not: XGROUP DESTROY it; to watch, use handle.watch or headrace watch",
+    )
+
+
+def _unused_queue(stream: str) -> Finding:
+    return Finding(
+        kind="orphan",
+        code="unused_queue",
+        subject=stream,
+        text="is empty, and no worker serves it",
+        advice="nothing, if it will be used again; else delete it by headrace redis DEL",
+        severity="note",
     )
 
 

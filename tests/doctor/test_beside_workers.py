@@ -90,10 +90,10 @@ async def test_what_was_read_of_two_moments_is_not_reported(
 
 
 async def test_nothing_false_is_reported_while_workers_are_busy(managers: Managers) -> None:
-    manager = managers(partitions=3, worker_timeout=0.5)
+    manager = managers(partitions=3, worker_timeout=2)
     define(manager)
     store = await manager.store()
-    how = Thoroughness(repair=True, orphans_older_than_s=0, pause_s=0.001, worker_timeout_s=0.5)
+    how = Thoroughness(repair=True, orphans_older_than_s=0, pause_s=0.001, worker_timeout_s=2)
     reports: list[Report] = []
     async with manager.worker(concurrency=4, cache_instances=5), manager.worker(concurrency=4):
         busy = asyncio.create_task(storm(manager, waves=WAVES, seed=7))

@@ -150,6 +150,17 @@ async def test_consumers_of_nobody_are_forgotten_if_nothing_is_pending(manager: 
         assert await patient.handle.result(timeout=10) == 2
 
 
+async def test_a_queue_that_is_empty_and_that_nobody_reads_is_a_note(manager: WorkflowManager) -> None:
+    store = await manager.store()
+    (tag,) = store.space.keys.tags
+    await store.space.send(tag, "XGROUP", "CREATE", f"{tag}:q:old", "workers", "0", "MKSTREAM")
+    assert "unused_queue" not in (await manager.doctor()).counts, "without any worker nothing is known of it"
+    async with manager.worker():
+        report = await manager.doctor()
+    assert of(report, "unused_queue").subject == f"{tag}:q:old"
+    assert report.healthy
+
+
 async def test_messages_that_nobody_carries_out_are_named(manager: WorkflowManager) -> None:
     space = (await manager.store()).space
     await space.send(space.keys.gateway, "XADD", space.keys.gateway, "1-1", "type", "start")
