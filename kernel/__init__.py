@@ -78,7 +78,7 @@ from kernel.store.payloads import Codec
 from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse
 from kernel.store.reader import Entry, Reader
 from kernel.store.restarting import NoSuchCommand
-from kernel.store.rounds import Consumer, Place
+from kernel.store.rounds import Consumer, Placed
 from kernel.store.slices import PARTS, Slice, read_slice, read_steady
 from kernel.store.snapshot import OpenCommand
 from kernel.store.space import Space, draw_nonce, repeatable_nonces
@@ -150,6 +150,7 @@ __all__ = [
     "Outcome",
     "PayloadUnusable",
     "Place",
+    "Placed",
     "Promoted",
     "Pulse",
     "QueueDepth",

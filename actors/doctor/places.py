@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from actors.doctor.finding import REPAIR, Finding
-from kernel import Place, keys, rounds
+from kernel import Placed, keys, rounds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -39,7 +39,7 @@ class Places:
             found += [await self._treatment.place(place, _nobodys(place)) for place in nobodys]
         return found
 
-    async def _is_nobodys(self, place: Place) -> bool:
+    async def _is_nobodys(self, place: Placed) -> bool:
         if not await rounds.is_nobodys(self._store.space, place):
             return False
         await asyncio.sleep(self._pause_s)
@@ -94,7 +94,7 @@ class Places:
                 text=f"is pending in the group {group!r}, but deleted",
                 advice=f"{REPAIR} acknowledges it",
             )
-            yield await self._treatment.place(Place(tag, name, entry, ""), finding)
+            yield await self._treatment.place(Placed(tag, name, entry, ""), finding)
 
     async def waiting(self, *, now_ms: int, after_ms: int) -> list[Finding]:
         """Return messages that have waited too long: to actors, and to the gateway."""
@@ -128,7 +128,7 @@ class Places:
         return found
 
 
-def _nobodys(place: Place) -> Finding:
+def _nobodys(place: Placed) -> Finding:
     return Finding(
         kind="orphan",
         code="nobodys",

@@ -12,7 +12,7 @@ from actors.errors import Failure
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from kernel import Consumer, Place, Store
+    from kernel import Consumer, Placed, Store
 
 _UNKNOWN: Final = Failure(
     kind="OutcomeUnknown",
@@ -77,7 +77,7 @@ class Treatment:
         purged = await mending.purge(address)
         return f"deleted {purged} keys, or let them expire" if purged else ""
 
-    async def place(self, place: Place, finding: Finding) -> Finding:
+    async def place(self, place: Placed, finding: Finding) -> Finding:
         """Take out of its place what no actor names."""
         if self._repair and await self._store.mending.drop(place):
             return replace(finding, repaired="took it out")

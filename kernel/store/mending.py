@@ -14,7 +14,7 @@ from kernel.store.slices import PAGE, PARTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kernel.store.rounds import Place
+    from kernel.store.rounds import Placed
     from kernel.store.space import Space
 
 Mendable = Literal["ready", "start", "indexes", "mailbox", "ending", "messages", "commands"]
@@ -52,7 +52,7 @@ class Mending:
             if cursor == "0":
                 return healed
 
-    async def drop(self, place: Place) -> bool:
+    async def drop(self, place: Placed) -> bool:
         """Take something that no actor names out of its place; False: it is named, or gone."""
         return await self._space.call("drop", place.tag, place.name, place.item) == b"DROPPED"
 

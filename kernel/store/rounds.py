@@ -27,7 +27,7 @@ SHARED: Final = (*SETS, "ready", "outbox", "bands", "names", "meta", "dead")
 """Names of a partition's keys that belong to no one actor; further ``q:…``, ``index:…`` and ``app:…``."""
 
 
-class Place(NamedTuple):
+class Placed(NamedTuple):
     """Something in one of the places that a partition's actors share."""
 
     tag: str
@@ -64,7 +64,7 @@ async def key_pages(space: Space) -> AsyncGenerator[list[str], None]:
                 break
 
 
-async def place_pages(space: Space, tag: str, name: str) -> AsyncGenerator[list[Place], None]:
+async def place_pages(space: Space, tag: str, name: str) -> AsyncGenerator[list[Placed], None]:
     """Yield what lies in one place."""
     key = keys.shared(tag, name)
     if name == "ready" or name.startswith("q:"):
@@ -90,22 +90,22 @@ async def stream_pages(space: Space, tag: str, key: str) -> AsyncGenerator[list[
         after = f"({rows[-1][0].decode()}"
 
 
-def _entry_place(tag: str, name: str, entry: str, fields: dict[str, str]) -> Place:
+def _entry_place(tag: str, name: str, entry: str, fields: dict[str, str]) -> Placed:
     seq = fields.get("s", "0")
-    return Place(tag, name, entry, fields.get("a", ""), int(seq) if seq.isdecimal() else 0)
+    return Placed(tag, name, entry, fields.get("a", ""), int(seq) if seq.isdecimal() else 0)
 
 
-def _member_place(tag: str, name: str, member: str) -> Place:
+def _member_place(tag: str, name: str, member: str) -> Placed:
     if name == "expiry" or name.startswith("index:"):
-        return Place(tag, name, member, member if "/" in member else "")
+        return Placed(tag, name, member, member if "/" in member else "")
     try:
         read = Member.of(member)
     except ValueError:
-        return Place(tag, name, member, "")
-    return Place(tag, name, member, read.address if "/" in read.address else "", read.seq)
+        return Placed(tag, name, member, "")
+    return Placed(tag, name, member, read.address if "/" in read.address else "", read.seq)
 
 
-async def perhaps_nobodys(space: Space, page: list[Place]) -> list[Place]:
+async def perhaps_nobodys(space: Space, page: list[Placed]) -> list[Placed]:
     """Return those of a page that no actor seems to name; to be looked at once more, since the page is of no moment."""
     known = [place for place in page if place.address]
     if not known:
@@ -132,7 +132,7 @@ async def perhaps_nobodys(space: Space, page: list[Place]) -> list[Place]:
     return found
 
 
-async def is_nobodys(space: Space, place: Place) -> bool:
+async def is_nobodys(space: Space, place: Placed) -> bool:
     """Tell whether something is there, and no actor names it: its actor was the same before and after the look."""
     if not place.address:
         return await is_there(space, place)
@@ -148,7 +148,7 @@ async def is_nobodys(space: Space, place: Place) -> bool:
     return False
 
 
-def _names(actor: ActorKeys, place: Place) -> bool:
+def _names(actor: ActorKeys, place: Placed) -> bool:
     status = actor.record.get("status")
     if status not in LIVE | ENDED or "generation" not in actor.record:
         return False
@@ -156,7 +156,7 @@ def _names(actor: ActorKeys, place: Place) -> bool:
     return place.name.startswith("index:") or (place.name, place.item) in set(places_of(actor))
 
 
-async def is_there(space: Space, place: Place) -> bool:
+async def is_there(space: Space, place: Placed) -> bool:
     """Tell whether something still lies in its place."""
     key = keys.shared(place.tag, place.name)
     if place.name == "ready" or place.name.startswith("q:"):

@@ -11,7 +11,7 @@ import pytest
 from actors import Step, Transaction, WorkflowCanceled, WorkflowManager
 from actors.definitions import Workflow
 from actors.doctor import Examination, Report, Thoroughness
-from kernel import Place, Slice, Space, actor_violations, read_slice
+from kernel import Placed, Slice, Space, actor_violations, read_slice
 from kernel.store.audit import audit
 from tests.api.watching import Managers
 from tests.doctor.patients import codes, queued
@@ -79,7 +79,7 @@ async def test_what_was_read_of_two_moments_is_not_reported(
         torn.extend(violation.code for violation in actor_violations(found.found, found.actor))
         return found
 
-    async def suspect_all(_space: Space, page: list[Place]) -> list[Place]:
+    async def suspect_all(_space: Space, page: list[Placed]) -> list[Placed]:
         return page
 
     monkeypatch.setattr("actors.doctor.examination.read_slice", read_torn)

@@ -58,7 +58,7 @@ async def test_nothing_that_an_actor_names_is_dropped(bench: Bench) -> None:
     await bench.create("wf/soon", start_at_ms=bench.now + 10**6)
     await bench.started(address="wf/done", retention_ms=5)
     await bench.ended(address="wf/done")
-    before, dropped, seen = await snapshot(bench), list[rounds.Place](), 0
+    before, dropped, seen = await snapshot(bench), list[rounds.Placed](), 0
     for name in ("held", "delayed", "retries", "expiry", "ready", "q:default", "index:flow:running"):
         async for page in rounds.place_pages(bench.space, bench.tag, name):
             seen += len(page)
