@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from actors.current import current_step
+from actors.dead import Dead, DeadLetters, DeadPage
+from actors.doctor import Finding, Report
 from actors.errors import (
     CallNotAllowed,
+    DeadLetterNotFound,
+    DeadLetterStale,
     DeterminismViolation,
     DuplicateDefinition,
     EventFailed,
@@ -52,12 +56,18 @@ __all__ = [
     "CallNotAllowed",
     "Canceled",
     "Completed",
+    "Dead",
+    "DeadLetterNotFound",
+    "DeadLetterStale",
+    "DeadLetters",
+    "DeadPage",
     "DeterminismViolation",
     "DuplicateDefinition",
     "EventFailed",
     "EventType",
     "Failed",
     "Failure",
+    "Finding",
     "HeadraceError",
     "HistoryEntry",
     "IdInUse",
@@ -76,6 +86,7 @@ __all__ = [
     "PayloadTooLarge",
     "ReadOnly",
     "RemoteFailure",
+    "Report",
     "Result",
     "RetryAfter",
     "RetryPolicy",

@@ -35,6 +35,8 @@ Sorted by what the catcher must do:
     ├── WorkflowNotFound          no such instance: wrong id, or cleaned up
     ├── WorkflowRunning           it has not ended: wait for it, or cancel it first
     ├── WorkflowBusy              it has ended and is still being cleared up: ask again soon
+    ├── DeadLetterNotFound        nothing was set aside under that id
+    ├── DeadLetterStale           what was set aside cannot be tried again from there: its instance went another way
     ├── NonRetryable              raise it in a step: no more attempts
     └── RetryAfter                raise it in a step: the next attempt after exactly this delay
 """
@@ -240,6 +242,14 @@ class WorkflowRunning(HeadraceError):
 
 class WorkflowBusy(HeadraceError):
     """The instance has ended, but messages of it are on their way, or what it left open is still being cleared up."""
+
+
+class DeadLetterNotFound(HeadraceError):
+    """Nothing was set aside under that id, or it was requeued or dropped since."""
+
+
+class DeadLetterStale(HeadraceError):
+    """What was set aside cannot be tried again from there: its instance began anew since, or it has none of its own."""
 
 
 class NonRetryable(HeadraceError):

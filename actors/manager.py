@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from actors import bulk
+from actors.dead import DeadLetters
+from actors.doctor import Examination, Thoroughness
 from actors.errors import IdInUse, InvalidOption, Misuse
 from actors.handle import WorkflowHandle
 from actors.listing import Order, Page, Selection, list_instances
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from actors.definitions import BoundWorkflow, Workflow
+    from actors.doctor import Report
     from actors.policy import RetryPolicy
     from kernel import Codec
 
@@ -60,6 +63,7 @@ class WorkflowManager(ShortForms, Registry):
         retry_actions_by_default: bool = False,
         max_parallelism: int | None = None,
         retention: Duration = timedelta(days=7),
+        dead_retention: Duration = timedelta(days=30),
         worker_timeout: Duration = 5,
         durability: Literal["local", "replicated"] = "local",
         value_bytes_max: int = 2**20,
@@ -77,6 +81,7 @@ class WorkflowManager(ShortForms, Registry):
             retry_actions_by_default: whether actions without ``retry`` use it.
             max_parallelism: how many steps may run at once over all workers; this version has None (no limit) alone.
             retention: how long ended instances are kept.
+            dead_retention: how long what was set aside is kept, for a person to look at.
             worker_timeout: how long a worker may be silent before its work is taken over.
             durability: "local": what Redis acknowledged; this version has nothing else.
             value_bytes_max: limit of one call's arguments or one return value, encoded.
@@ -109,6 +114,7 @@ class WorkflowManager(ShortForms, Registry):
             connector(self.url)
         self.namespace: Final = namespace
         self.retention_ms: Final = duration_ms("retention", retention)
+        self.dead_retention_ms: Final = duration_ms("dead_retention", dead_retention)
         self.worker_timeout_s: Final = duration_ms("worker_timeout", worker_timeout) / 1000
         self.journal_bytes_max: Final = journal_bytes_max
         self._partitions = partitions
@@ -296,6 +302,41 @@ class WorkflowManager(ShortForms, Registry):
         """
         return await bulk.cleanup_many(self, selection)
 
+    # --------------------------------------------------------------------------------------------- looking after
+
+    @property
+    def dead(self) -> DeadLetters:
+        """What was set aside for a person: messages to the gateway, and steps that took their workers down."""
+        return DeadLetters(self)
+
+    async def doctor(
+        self,
+        *,
+        repair: bool = False,
+        stuck_after: Duration = 300,
+        orphans_older_than: Duration = timedelta(days=1),
+        leftover_after: Duration = 60,
+    ) -> Report:
+        """Look over the whole namespace, in slices, while workers go on; say what is wrong and what to do about it.
+
+        Args:
+            repair: mend what can be mended safely; each thing is looked at once more by the script that mends it.
+            stuck_after: what has waited for longer is reported.
+            orphans_older_than: only keys without record that nobody has used for longer are deleted (``repair``).
+            leftover_after: a consumer without worker that was idle for longer is reported.
+
+        Raises:
+            InvalidOption: with what to give instead.
+        """
+        thoroughness = Thoroughness(
+            repair=repair,
+            stuck_after_s=duration_ms("stuck_after", stuck_after) / 1000,
+            orphans_older_than_s=duration_ms("orphans_older_than", orphans_older_than) / 1000,
+            leftover_after_s=duration_ms("leftover_after", leftover_after) / 1000,
+            worker_timeout_s=self.worker_timeout_s,
+        )
+        return await Examination(await self.store(), thoroughness).run()
+
     # ------------------------------------------------------------------------------------------------- working
 
     @asynccontextmanager
@@ -325,6 +366,7 @@ class WorkflowManager(ShortForms, Registry):
             cache_instances=cache_instances,
             journal_bytes_max=self.journal_bytes_max,
             retention_ms=self.retention_ms,
+            dead_retention_ms=self.dead_retention_ms,
         )
         # A store of its own: its calls wait for a server that is away, and never fail the work in hand.
         await self.store()

@@ -49,10 +49,13 @@ from kernel.refusals import (
 )
 from kernel.store import Store
 from kernel.store import keys as keys
+from kernel.store import rounds as rounds
+from kernel.store.audit import Violation, actor_violations, posted_violations
 from kernel.store.connect import connector, drop_memory, run_command
+from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
-from kernel.store.gateway import FIRST, first_entry
+from kernel.store.gateway import FIRST, SINCE, first_entry, published_ms
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
     EVENT_FAILED,
@@ -69,16 +72,21 @@ from kernel.store.journal import (
 )
 from kernel.store.lanes import Connector
 from kernel.store.link import Lane, Words
+from kernel.store.mending import Mendable
 from kernel.store.outbox import Message, read_message
 from kernel.store.payloads import Codec
 from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse
 from kernel.store.reader import Entry, Reader
 from kernel.store.restarting import NoSuchCommand
+from kernel.store.rounds import Consumer, Placed
+from kernel.store.slices import PARTS, Slice, read_slice, read_steady
+from kernel.store.snapshot import OpenCommand
 from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
 from kernel.store.survey import Depths, KeyFacts, Place, QueueDepth
 from kernel.store.timers import Promoted, TimedOut, next_due
 from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Turned
+from kernel.store.vitals import Vitals, read_vitals
 
 __all__ = [
     "AT_THE_END_TOO",
@@ -88,6 +96,8 @@ __all__ = [
     "FIRST",
     "NOT_EAGER",
     "ORDINARY",
+    "PARTS",
+    "SINCE",
     "WITHOUT_OUTCOME",
     "ZERO",
     "Advanced",
@@ -101,7 +111,9 @@ __all__ = [
     "Conflict",
     "ConnectionLost",
     "Connector",
+    "Consumer",
     "Created",
+    "DeadLetter",
     "Decision",
     "Depths",
     "Eager",
@@ -123,18 +135,22 @@ __all__ = [
     "KeyFacts",
     "Lane",
     "Late",
+    "Mendable",
     "Message",
     "Misconfigured",
     "NamespaceMismatch",
     "NoServerBinary",
     "NoSuchCommand",
+    "NoSuchLetter",
     "NotFound",
     "NotOwner",
     "NotStopped",
     "Obsolete",
+    "OpenCommand",
     "Outcome",
     "PayloadUnusable",
     "Place",
+    "Placed",
     "Promoted",
     "Pulse",
     "QueueDepth",
@@ -149,6 +165,7 @@ __all__ = [
     "ServerRefused",
     "ServerTooOld",
     "ServerUnreachable",
+    "Slice",
     "Space",
     "StageLost",
     "StaleGeneration",
@@ -156,7 +173,10 @@ __all__ = [
     "Store",
     "TimedOut",
     "Turned",
+    "Violation",
+    "Vitals",
     "Words",
+    "actor_violations",
     "connector",
     "draw_nonce",
     "drop_memory",
@@ -168,13 +188,19 @@ __all__ = [
     "next_due",
     "other_event",
     "outcome_event",
+    "posted_violations",
+    "published_ms",
     "read_command",
     "read_created",
     "read_message",
     "read_outcome",
     "read_queued",
     "read_reply",
+    "read_slice",
+    "read_steady",
+    "read_vitals",
     "repeatable_nonces",
+    "rounds",
     "run_command",
     "write_command",
     "write_reply",

@@ -24,7 +24,7 @@ INTERRUPTED: Final = 130
 
 _GROUPS: Final = (
     "demo", "worker", "start", "list", "show", "history", "watch", "send-event", "cancel", "restart", "resume",
-    "cleanup", "queues", "workers", "key", "check", "replay", "bench", "redis",
+    "cleanup", "queues", "workers", "doctor", "dead", "key", "check", "replay", "bench", "redis",
 )  # fmt: skip
 """The commands, in the order of the help. Each has a module of its name."""
 

@@ -15,7 +15,7 @@ from actors.errors import Misuse, UnknownDefinition
 from actors.servers.letters import CancelLetter, EventLetter, Letter, Malformed, StartLetter, read_letter
 from actors.servers.server import Server
 from actors.starting import beginning
-from kernel import Ended, Entry, Gone, NotFound, Reader, first_entry
+from kernel import Ended, Entry, Gone, NotFound, Reader, first_entry, published_ms
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -142,7 +142,7 @@ class Gateway(Server):
         if space.clock:
             now = asyncio.get_running_loop().time()
             return now - self._met.setdefault(first_entry(entry), now)
-        return (space.now_ms() - int(first_entry(entry).partition("-")[0])) / 1000
+        return (space.now_ms() - published_ms(entry)) / 1000
 
     async def _carry_out(self, letter: Letter) -> None:
         match letter:

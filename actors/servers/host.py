@@ -63,6 +63,7 @@ class Host:
         self.journal_bytes_max: Final = settings.journal_bytes_max
         self.retention_ms: Final = settings.retention_ms
         self.deaths_max: Final = settings.deaths_max
+        self.dead_retention_ms: Final = settings.dead_retention_ms
         self.jitter_seed: Final = settings.jitter_seed
         self.patience_ms: Final = PATIENCE_MS
         self.hands: Final = Hands(settings.concurrency)

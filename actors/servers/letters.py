@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 from actors.errors import HeadraceError, Misuse
 from actors.events import encode_error, encode_event
 from actors.options import check_name
-from kernel import EVENT_FAILED, FIRST, first_entry, keys
+from kernel import EVENT_FAILED, FIRST, SINCE, first_entry, keys
 
 if TYPE_CHECKING:
     from kernel import Entry
@@ -92,7 +92,7 @@ def read_letter(entry: Entry, *, value_bytes_max: int) -> Letter:
 def _fields(entry: Entry) -> dict[str, str]:
     try:
         pairs = zip(entry.fields[::2], entry.fields[1::2], strict=True)
-        return {name.decode(): value.decode() for name, value in pairs if name != FIRST}
+        return {name.decode(): value.decode() for name, value in pairs if name not in {FIRST, SINCE}}
     except UnicodeDecodeError:
         raise Malformed("a field is no UTF-8 text: send texts, and arguments and values as JSON") from None
 

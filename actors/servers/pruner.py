@@ -1,4 +1,4 @@
-"""Pruner: deletes ended instances whose retention is over."""
+"""Pruner: deletes ended instances whose retention is over, and what was set aside long ago."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import structlog
+
 from actors.servers.server import Server
 from kernel import Refused
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
+
+log = structlog.get_logger(__name__)
 
 PRUNE_S: Final = 30.0
 
@@ -29,6 +33,7 @@ class Pruner(Server):
         """Delete until cancelled."""
         while True:
             await self.prune()
+            await self.prune_dead()
             await asyncio.sleep(PRUNE_S)
 
     async def prune(self) -> int:
@@ -43,4 +48,12 @@ class Pruner(Server):
                         gone += 1
                 if gone == before:
                     break
+        return gone
+
+    async def prune_dead(self) -> int:
+        """Delete dead letters that nobody has looked after for long; return how many went."""
+        host = self._host
+        gone = await host.store.dead.prune(before_ms=host.now_ms() - host.dead_retention_ms)
+        if gone:
+            log.warning("dead letters were deleted: they were too old or too many", count=gone)
         return gone

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import structlog
 
 from actors.errors import Failure
+from actors.names import worker_name
 from actors.servers.server import Server
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ _UNKNOWN: Final = Failure(
 ).encode()
 
 
-def _died(deaths: int) -> bytes:
+def _died(deaths: int, last: str) -> bytes:
     failure = Failure(
         kind="WorkerDied",
         error_type="WorkerDied",
-        message=f"{deaths} workers died while running it: look for what kills the process (memory, os._exit, a native "
-        "library), mend it, then restart the workflow from this step",
+        message=f"{deaths} workers died while running it, the last was {worker_name(last)}: look for what kills the "
+        "process (memory, os._exit, a native library), mend it, then restart the workflow from this step",
         attempts=deaths,
     )
     return failure.encode()
@@ -117,7 +118,9 @@ class Reaper(Server):
     async def take_over(self, dead: str) -> None:
         """Take commands, entries and messages out of a fenced worker's hands."""
         host, custody = self._host, self._host.store.custody
-        taken = await custody.take_all(dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max))
+        taken = await custody.take_all(
+            dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max, dead)
+        )
         for stream, group in host.streams():
             while await custody.claim(stream, group, dead=dead, me=host.incarnation):
                 pass

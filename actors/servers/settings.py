@@ -34,6 +34,8 @@ class WorkerSettings:
     """How long ended instances are kept that a message to the gateway started; None: for ever."""
     deaths_max: int = 3
     """A command, or a turn, during which so many workers died is set aside."""
+    dead_retention_ms: int = 30 * 86_400_000
+    """How long what was set aside is kept."""
     jitter_seed: int | None = None
     """Of the random part of retries' delays; None: another one each time."""
 

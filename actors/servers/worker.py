@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import platform
+import secrets
 import socket
-import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +15,7 @@ import structlog
 
 from actors.checks import check_definition
 from actors.determinism import Installation, install
+from actors.names import new_worker_name
 from actors.servers.auditor import Auditor
 from actors.servers.courier import Courier
 from actors.servers.delivery import Delivery
@@ -95,7 +96,7 @@ class Worker:
     async def _live(self, *, fallen: tuple[str, ...]) -> None:
         """Begin a life. ``fallen``: earlier lives of this worker, fenced, of which something may be left."""
         self._loop = asyncio.get_running_loop()
-        incarnation = uuid.uuid4().hex
+        incarnation = new_worker_name(host=socket.gethostname(), pid=os.getpid(), nonce=secrets.randbits(64))
         self._host = host = Host(
             store=self._store, registry=self._registry, settings=self._settings, incarnation=incarnation
         )

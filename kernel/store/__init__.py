@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel.store.custody import Custody
+from kernel.store.dead import Dead
 from kernel.store.exclusive import Exclusives
 from kernel.store.gateway import Gateway
 from kernel.store.hearing import Hearing
 from kernel.store.instances import Instances
+from kernel.store.mending import Mending
 from kernel.store.outbox import Outbox
 from kernel.store.steps import Steps
 from kernel.store.survey import Survey
@@ -33,6 +35,8 @@ class Store:
         self.outbox = Outbox(space)
         self.gateway = Gateway(space)
         self.exclusives = Exclusives(space)
+        self.dead = Dead(space)
+        self.mending = Mending(space)
         self.hearing = Hearing(space)
         self.survey = Survey(space)
 

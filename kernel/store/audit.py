@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.event import event_number
 from kernel.store.gateway import gateway_violations
@@ -18,13 +18,23 @@ from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys,
 from kernel.store.turns import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kernel.store.space import Space
 
 ENDED: Final = frozenset({"completed", "failed", "canceled"})
 _REFERENCE: Final = re.compile(rb"\xc1l([0-9a-f]{40})")
 _WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait", "handler"})
+
+
+class Violation(NamedTuple):
+    """One thing that does not hold."""
+
+    code: str
+    """What kind of thing it is, in one word for programs."""
+    text: str
+    seq: int = 0
+    """Number of the command that it is about; 0: of none."""
 
 
 async def audit(space: Space) -> list[str]:
@@ -37,11 +47,15 @@ def violations(found: PartitionKeys) -> list[str]:
     """Return every violation in a partition as a sentence."""
     texts = list(_places(found))
     for actor in found.actors.values():
-        texts += (f"{actor.address}: {text}" for text in _actor(found, actor))
+        texts += (f"{actor.address}: {one.text}" for one in actor_violations(found, actor))
+        texts += (
+            f"{actor.address}: {one.text}" for one in posted_violations(actor.record, posted_by(found, actor.address))
+        )
     return texts
 
 
-def _actor(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+def actor_violations(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
+    """Yield what is wrong with an actor; of ``found`` only the places that it names are looked at."""
     status = actor.record.get("status")
     if status in LIVE:
         yield from _indexed(found, actor)
@@ -54,21 +68,31 @@ def _actor(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
         yield from _ended(found, actor)
     else:
         if actor.parts != {"record"}:
-            yield f"I5: deleted, but these are left: {sorted(actor.parts)}"
+            yield Violation("leftover_keys", f"I5: deleted, but these are left: {sorted(actor.parts)}")
         if status == "gone" and not actor.expires:
-            yield "I5: its tombstone never expires"
-    if status in LIVE | ENDED:
-        posted = sum(fields["from"] == actor.address for fields in found.streams.get("outbox", {}).values())
-        if posted != int(actor.record.get("undelivered", "0")):
-            yield f"{posted} messages in the outbox, {actor.record.get('undelivered', '0')} counted"
+            yield Violation("immortal_tombstone", "I5: its tombstone never expires")
 
 
-def _indexed(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+def posted_by(found: PartitionKeys, address: str) -> int:
+    """Return how many messages of an actor are in the outbox."""
+    return sum(fields["from"] == address for fields in found.streams.get("outbox", {}).values())
+
+
+def posted_violations(record: Mapping[str, str], posted: int) -> Iterator[Violation]:
+    """Yield what is wrong with an actor's count of its messages, of which ``posted`` are in the outbox."""
+    if record.get("status") not in LIVE | ENDED:
+        return
+    counted = record.get("undelivered", "0")
+    if posted != int(counted):
+        yield Violation("miscounted", f"{posted} messages in the outbox, {counted} counted")
+
+
+def _indexed(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
     mine = {f"{actor.record['name']}:{actor.record['status']}"}
     mine |= {f"tag:{tag}" for tag in actor.record.get("tags", "").splitlines()}
     places = {key for key, members in found.indexes.items() if actor.address in members}
     if places != mine:
-        yield f"I2: is in the indexes {sorted(places)}, not in {sorted(mine)} alone"
+        yield Violation("misindexed", f"I2: is in the indexes {sorted(places)}, not in {sorted(mine)} alone")
 
 
 def _behind(actor: ActorKeys) -> bool:
@@ -76,33 +100,33 @@ def _behind(actor: ActorKeys) -> bool:
     return record["appended"] != record["consumed"] or int(record["emitted"]) < int(record["commands"])
 
 
-def _pending(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+def _pending(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
     """I2: whoever lives has something pending."""
     record = actor.record
     ready = record.get("ready", "")
     if ready and found.streams.get("ready", {}).get(ready, {}).get("a") != actor.address:
-        yield f"I2: its ready entry {ready} is not in the stream"
+        yield Violation("lost_ready", f"I2: its ready entry {ready} is not in the stream")
     if record["status"] == "scheduled":
         if not _is_delayed(found, actor, "start"):
-            yield "I2: is scheduled, but nothing will start it"
+            yield Violation("never_starts", "I2: is scheduled, but nothing will start it")
     elif record["status"] == "stopped":
         if ready:
-            yield "I2: is stopped and ready"
+            yield Violation("idle_ready", "I2: is stopped and ready")
     else:
         yield from _turning(found, actor)
     if actor.mailbox and actor.mailbox[-1] != record["appended"]:
-        yield f"I2: its mailbox ends at {actor.mailbox[-1]}, not at {record['appended']}"
+        yield Violation("wrong_mailbox", f"I2: its mailbox ends at {actor.mailbox[-1]}, not at {record['appended']}")
 
 
-def _turning(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+def _turning(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
     ready = actor.record.get("ready", "")
     if _behind(actor):
         if not ready and not _is_delayed(found, actor, "ready"):
-            yield "I2: has something to do, but is not ready"
+            yield Violation("not_ready", "I2: has something to do, but is not ready")
     elif ready:
-        yield "I2: has nothing to do, but is ready"
+        yield Violation("idle_ready", "I2: has nothing to do, but is ready")
     elif not actor.open:
-        yield "I2: has nothing pending at all"
+        yield Violation("nothing_pending", "I2: has nothing pending at all")
 
 
 def _is_delayed(found: PartitionKeys, actor: ActorKeys, what: str) -> bool:
@@ -110,55 +134,61 @@ def _is_delayed(found: PartitionKeys, actor: ActorKeys, what: str) -> bool:
     return _member_text(member) in found.sets["delayed"]
 
 
-def _journal(actor: ActorKeys) -> Iterator[str]:
+def _journal(actor: ActorKeys) -> Iterator[Violation]:
     """I1, I2, I7: one event a number, each command that was carried out is open or settled."""
     record, journal = actor.record, actor.journal
     events = [outcome_event(int(f[1:]), v) for f, v in journal.items() if f[0] == "r" and f != "result"]
     events += [other_event(v) for f, v in journal.items() if f[0] == "e"]
     for number, times in Counter(event.number for event in events).items():
         if times > 1:
-            yield f"I7: {times} events have the number {number}"
+            yield Violation("double_event", f"I7: {times} events have the number {number}")
     ids = {event.id for event in events}
     if record["appended"] not in ids:
-        yield f"I2: its last event {record['appended']} is not in the journal"
+        yield Violation("lost_event", f"I2: its last event {record['appended']} is not in the journal")
     if any(event.number > event_number(record["appended"]) for event in events):
-        yield "I7: the journal has events beyond the last one"
+        yield Violation("future_event", "I7: the journal has events beyond the last one")
     kept, rewound = int(record.get("kept", "0").rstrip("*")), record.get("kept", "").endswith("*")
     for seq in range(1, int(record["commands"]) + 1):
         yield from _command(actor, seq, kept=kept, rewound=rewound)
     referred = {found.decode() for field in journal.values() for found in _REFERENCE.findall(field)}
     if missing := referred - actor.large:
-        yield f"I2: large payloads are referred to and not there: {sorted(missing)}"
+        yield Violation("lost_payload", f"I2: large payloads are referred to and not there: {sorted(missing)}")
     if record["status"] in ENDED and "result" not in journal:
-        yield "has ended without a result"
+        yield Violation("no_result", "has ended without a result")
 
 
-def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool) -> Iterator[str]:
+def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool) -> Iterator[Violation]:
     journal = actor.journal
     command = journal.get(f"c{seq}")
     if command is None:
-        yield f"I2: command {seq} is not in the journal"
+        yield Violation("lost_command", f"I2: command {seq} is not in the journal", seq)
         return
     is_open, answered, closed = seq in actor.open, f"r{seq}" in journal, f"x{seq}" in journal
     if is_open + answered + closed > 1:
-        yield f"I1: command {seq} is open and settled at once, or settled twice"
+        yield Violation("double_outcome", f"I1: command {seq} is open and settled at once, or settled twice", seq)
     kind, flags = command.split(b"|", 1)[0].decode(), command.split(b"|")[6]
     is_void = b"v" in flags and seq > kept
     done = not (is_open or answered or closed or is_void or rewound)
     emitted = seq <= int(actor.record["emitted"]) and actor.record["status"] in LIVE
     if done and emitted and kind in _WITH_OUTCOME:
-        yield f"I2: command {seq} ({kind}) was carried out, but is neither open nor settled"
+        yield Violation(
+            "lost_open", f"I2: command {seq} ({kind}) was carried out, but is neither open nor settled", seq
+        )
 
 
-def _open(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+def _open(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
     """I2, I6: every open command is in the place that it names."""
     for seq, command in actor.open.items():
         if seq > int(actor.record["emitted"]):
-            yield f"I2: command {seq} is open, but was not carried out"
+            yield Violation("early_open", f"I2: command {seq} is open, but was not carried out", seq)
         if not _placed(found, actor, seq, command):
-            yield f"{'I6' if command.place.startswith('held') else 'I2'}: command {seq} is not at {command.place}"
+            yield Violation(
+                "lost_place",
+                f"{'I6' if command.place.startswith('held') else 'I2'}: command {seq} is not at {command.place}",
+                seq,
+            )
         if bool(command.worker) != command.place.startswith("held"):
-            yield f"I6: command {seq} at {command.place} is owned by {command.worker!r}"
+            yield Violation("wrong_owner", f"I6: command {seq} at {command.place} is owned by {command.worker!r}", seq)
 
 
 def _placed(found: PartitionKeys, actor: ActorKeys, seq: int, command: OpenCommand) -> bool:
@@ -194,15 +224,15 @@ def _member_text(member: Member) -> str:
     return f"{member.what}|{member.generation}|{member.seq:06d}|{member.attempt}|{member.token}|{member.address}"
 
 
-def _ended(found: PartitionKeys, actor: ActorKeys) -> Iterator[str]:
+def _ended(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
     """I5: of an ended actor only record, journal, values and undelivered messages are left."""
     left = actor.parts & {"staged", "events"}
     if left:
-        yield f"I5: has ended, but these are left: {sorted(left)}"
+        yield Violation("leftovers", f"I5: has ended, but these are left: {sorted(left)}")
     if actor.record.get("ready"):
-        yield "I5: has ended and is ready"
+        yield Violation("idle_ready", "I5: has ended and is ready")
     if actor.open and not _is_delayed(found, actor, "sweep"):
-        yield "I5: has ended, and nothing clears up its open commands"
+        yield Violation("unswept", "I5: has ended, and nothing clears up its open commands")
 
 
 def _places(found: PartitionKeys) -> Iterator[str]:
@@ -210,7 +240,7 @@ def _places(found: PartitionKeys) -> Iterator[str]:
     wanted: set[tuple[str, str]] = set()
     for actor in found.actors.values():
         if actor.record.get("status") in LIVE | ENDED:
-            wanted |= set(_named(actor))
+            wanted |= set(places_of(actor))
     for name, entries in found.streams.items():
         if name != "outbox":
             yield from (f"I5: {name} {entry} is nobody's" for entry in entries if (name, entry) not in wanted)
@@ -228,7 +258,7 @@ def _places(found: PartitionKeys) -> Iterator[str]:
             yield f"I5: outbox {entry} is of {fields['from']}, which is gone"
 
 
-def _named(actor: ActorKeys) -> Iterator[tuple[str, str]]:
+def places_of(actor: ActorKeys) -> Iterator[tuple[str, str]]:
     """Yield every (place, entry or member) that an actor may have."""
     record, address, generation = actor.record, actor.address, actor.record["generation"]
     if record.get("ready"):

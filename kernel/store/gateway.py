@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FIRST: Final = b"first"
 """Field of a message that was passed on: the entry that it came as."""
+SINCE: Final = b"since"
+"""Field of a message that was set aside and published again: ms since the epoch at which it was."""
 
 
 class Gateway:
@@ -34,7 +36,7 @@ class Gateway:
     async def bury(self, entry: Entry, reason: str) -> None:
         """Set a message aside for a person, with the reason. Broken off in the middle, it is set aside twice."""
         dead = self._space.keys.dead
-        fields = [word for pair in _pairs(entry) for word in pair if pair[0] != FIRST]
+        fields = [word for pair in _pairs(entry) for word in pair if pair[0] not in {FIRST, SINCE}]
         await self._space.send(dead, "XADD", dead, "*", "entry", first_entry(entry), "reason", reason, *fields)
         await self.done(entry)
 
@@ -70,6 +72,12 @@ async def gateway_violations(space: Space) -> list[str]:
 def first_entry(entry: Entry) -> str:
     """Return the id of the entry as which a message was published; passed on, it lies in another one."""
     return dict(_pairs(entry)).get(FIRST, entry.id).decode(errors="replace")
+
+
+def published_ms(entry: Entry) -> int:
+    """Return when a message was published, ms since the epoch; again, if it was set aside before."""
+    since = dict(_pairs(entry)).get(SINCE, b"")
+    return int(since) if since.isdigit() else int(first_entry(entry).partition("-")[0])
 
 
 def _pairs(entry: Entry) -> list[tuple[bytes, bytes]]:

@@ -119,7 +119,7 @@ async def _read_stream(space: Space, found: PartitionKeys, key: str, name: str) 
     entries, groups = await asyncio.gather(
         space.send(key, "XRANGE", key, "-", "+"), space.send(key, "XINFO", "GROUPS", key)
     )
-    found.streams[name] = {entry.decode(): _pairs(fields) for entry, fields in listed(entries)}
+    found.streams[name] = {entry.decode(): pairs(fields) for entry, fields in listed(entries)}
     pending: list[str] = []
     for group in listed(groups):
         group_name = dict(zip(group[::2], group[1::2], strict=True))[b"name"]
@@ -136,13 +136,13 @@ async def _read_actor(space: Space, found: PartitionKeys, key: str, kind: str, a
     match part:
         case "":
             fields, ttl = await asyncio.gather(space.send(key, "HGETALL", key), space.send(key, "PTTL", key))
-            actor.record = _pairs(fields)
+            actor.record = pairs(fields)
             actor.expires = isinstance(ttl, int) and ttl > 0
         case "journal":
             reply = listed(await space.send(key, "HGETALL", key))
             actor.journal = {n.decode(): value for n, value in zip(reply[::2], reply[1::2], strict=True)}
         case "open":
-            table = _pairs(await space.send(key, "HGETALL", key))
+            table = pairs(await space.send(key, "HGETALL", key))
             actor.open = {int(seq): OpenCommand.of(value) for seq, value in table.items()}
         case "events":
             reply = listed(await space.send(key, "XRANGE", key, "-", "+"))
@@ -158,6 +158,7 @@ async def _strings(space: Space, key: str, *words: str | int) -> list[str]:
     return [item.decode() for item in reply]
 
 
-def _pairs(reply: object) -> dict[str, str]:
+def pairs(reply: object) -> dict[str, str]:
+    """Return a hash or an entry's fields as texts."""
     text = [item.decode(errors="replace") for item in listed(reply)]
     return dict(zip(text[::2], text[1::2], strict=True))

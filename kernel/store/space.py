@@ -102,10 +102,11 @@ class Space:
         """Return the time, ms since the epoch, as near to the server's as was measured."""
         if self._virtual is not None:
             return self._virtual()
-        return self._wall_ms() + self.offset_ms
+        return self.wall_ms() + self.offset_ms
 
     @staticmethod
-    def _wall_ms() -> int:
+    def wall_ms() -> int:
+        """Return this machine's time, ms since the epoch."""
         import time  # noqa: PLC0415 - the one reading of the wall clock in the store
 
         return time.time_ns() // 1_000_000
@@ -142,7 +143,7 @@ class Space:
         check_server(version=version or "7.0.0", eviction_policy=eviction)
         if not isinstance(seconds, ResponseError) and self._virtual is None:
             whole, micros = (int(part) for part in listed(seconds))
-            self.offset_ms = whole * 1000 + micros // 1000 - self._wall_ms()
+            self.offset_ms = whole * 1000 + micros // 1000 - self.wall_ms()
 
     async def _found(self) -> None:
         script = SCRIPTS["found"]

@@ -58,7 +58,25 @@ async def test_only_the_turn_that_kills_workers_is_stopped(memory_url: str) -> N
             assert results == list(range(INNOCENT))
             await process.stop()
     assert deaths == DEATHS_MAX
+    status = await guilty.status()
+    assert isinstance(status, Stopped)
+    assert "took down several workers" in status.error.message
+    await resume_mended(memory_url, guilty)
     await client.close()
+
+
+async def resume_mended(url: str, handle: WorkflowHandle[None]) -> None:
+    """Let it go on, as a person does, where its code is mended."""
+    process = Process(MortalManager(url))
+
+    @process.manager.workflow(name="poison")
+    async def mended(_step: Step) -> None: ...
+
+    await process.start()
+    assert mended.name == "poison"
+    await handle.resume()
+    await handle.result(timeout=10)
+    await process.stop()
 
 
 async def is_stopped(handle: WorkflowHandle[None]) -> bool:
