@@ -49,7 +49,9 @@ from kernel.refusals import (
 )
 from kernel.store import Store
 from kernel.store import keys as keys
-from kernel.store.connect import connector, drop_memory, run_command
+from kernel.store.audit import violations, violations_of
+from kernel.store.chronicle import Chronicle
+from kernel.store.connect import connector, drop_memory, look_into_memory, run_command, virtual_memory_time
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
 from kernel.store.gateway import FIRST, first_entry
@@ -71,9 +73,12 @@ from kernel.store.lanes import Connector
 from kernel.store.link import Lane, Words
 from kernel.store.outbox import Message, read_message
 from kernel.store.payloads import Codec
-from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse
+from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse, heartbeat
+from kernel.store.pump import LaneLost, LaneTimedOut
 from kernel.store.reader import Entry, Reader
 from kernel.store.restarting import NoSuchCommand
+from kernel.store.scripts import script_name
+from kernel.store.snapshot import ActorKeys, PartitionKeys, read_partition_at_once
 from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
 from kernel.store.survey import Depths, KeyFacts, Place, QueueDepth
@@ -90,11 +95,13 @@ __all__ = [
     "ORDINARY",
     "WITHOUT_OUTCOME",
     "ZERO",
+    "ActorKeys",
     "Advanced",
     "Appended",
     "Beginning",
     "Begun",
     "Busy",
+    "Chronicle",
     "Codec",
     "Command",
     "CommandKind",
@@ -122,6 +129,8 @@ __all__ = [
     "KernelError",
     "KeyFacts",
     "Lane",
+    "LaneLost",
+    "LaneTimedOut",
     "Late",
     "Message",
     "Misconfigured",
@@ -133,6 +142,7 @@ __all__ = [
     "NotStopped",
     "Obsolete",
     "Outcome",
+    "PartitionKeys",
     "PayloadUnusable",
     "Place",
     "Promoted",
@@ -164,7 +174,9 @@ __all__ = [
     "event_id",
     "event_number",
     "first_entry",
+    "heartbeat",
     "keys",
+    "look_into_memory",
     "next_due",
     "other_event",
     "outcome_event",
@@ -172,10 +184,15 @@ __all__ = [
     "read_created",
     "read_message",
     "read_outcome",
+    "read_partition_at_once",
     "read_queued",
     "read_reply",
     "repeatable_nonces",
     "run_command",
+    "script_name",
+    "violations",
+    "violations_of",
+    "virtual_memory_time",
     "write_command",
     "write_reply",
 ]

@@ -95,7 +95,7 @@ class Worker:
     async def _live(self, *, fallen: tuple[str, ...]) -> None:
         """Begin a life. ``fallen``: earlier lives of this worker, fenced, of which something may be left."""
         self._loop = asyncio.get_running_loop()
-        incarnation = uuid.uuid4().hex
+        incarnation = self._new_incarnation()
         self._host = host = Host(
             store=self._store, registry=self._registry, settings=self._settings, incarnation=incarnation
         )
@@ -127,6 +127,9 @@ class Worker:
         for server in self._servers:
             server.start()
         log.info("worker started", worker=incarnation, queues=list(self._settings.queues))
+
+    def _new_incarnation(self) -> str:
+        return uuid.uuid4().hex
 
     def _make_pulse(self, incarnation: str) -> Beating:
         return Pulse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from kernel.store.link import Link
 
 Words = tuple[str | bytes | int | float, ...]
+LaneLost: TypeAlias = RedisConnectionError
+"""A lane broke: what was sent over it may have taken effect, or not."""
+LaneTimedOut: TypeAlias = RedisTimeoutError
+"""A reply did not come in time."""
 LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError, EOFError)
 AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED")
 """Error words of a node that cannot serve now, or is no longer the one to ask."""

@@ -147,7 +147,7 @@ class Space:
     async def _found(self) -> None:
         script = SCRIPTS["found"]
         asked = self._asked or self._default
-        seed = secrets.randbelow(2**32 - 1) + 1
+        seed = _random.randrange(1, 2**32)
         first = await self._found_in(0, asked, seed)
         recorded, form, self.seed = (int(field) for field in first)
         if self._asked is not None and recorded != self._asked:
