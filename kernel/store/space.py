@@ -209,9 +209,20 @@ class Space:
         """All links in use."""
         return tuple(self._links.values())
 
+    @property
+    def stamp(self) -> int:
+        """A number that changes whenever a connection breaks or is made."""
+        return sum(link.epoch + link.opened for link in self._links.values())
+
     def call(self, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call the script ``name`` on the slot of ``key``."""
         return self.link(key).call(SCRIPTS[name], key, *arguments)
+
+    def call_if(self, stamp: int, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
+        """Call a script that relies on what was done since ``stamp`` was read; it fails with LinkChanged if that may
+        be lost: a server that took another's place may not have all that was acknowledged.
+        """
+        return self.link(key).call(SCRIPTS[name], key, *arguments, holds=lambda: self.stamp == stamp)
 
     def actor_call(self, name: str, address: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call the script ``name`` on an actor's partition."""
