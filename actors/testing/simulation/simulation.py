@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog.testing
-
 from actors.errors import HeadraceError, Misuse
 from actors.servers import WorkerSettings
 from actors.testing.simulation.clock import SimulationClock
+from actors.testing.simulation.logged import Logged, logged
 from actors.testing.simulation.oracle import Oracle
 from actors.testing.simulation.schedule import Faults, Schedule
 from actors.testing.simulation.staff import SimulatedTwin, Staff
@@ -89,7 +88,7 @@ class Simulation(WorkflowTester):
         self._world: World | None = None
         self._oracle: Oracle | None = None
         self._staff: Staff | None = None
-        self._logged: list[Any] = []
+        self._logged = Logged()
 
     def _make_clock(self, start: datetime) -> SimulationClock:
         return SimulationClock(start)
@@ -98,7 +97,7 @@ class Simulation(WorkflowTester):
 
     async def _begin(self, stack: ExitStack) -> None:
         stack.enter_context(virtual_memory_time(self._clock.now_ms))
-        self._logged = stack.enter_context(structlog.testing.capture_logs())
+        self._logged = stack.enter_context(logged())
         self._world = world = World(self.schedule, self._url)
         world.trace = [] if self._traces else None
         old = self._twin if self._old is None else Twin.of(self._old, url=self._url, clock=self._clock)
@@ -188,8 +187,7 @@ class Simulation(WorkflowTester):
     def violations(self) -> list[str]:
         """What is not as it must be, so far."""
         assert self._oracle is not None
-        errors = [entry for entry in self._logged if entry["log_level"] in {"error", "critical"}]
-        return self._oracle.found + [f"the engine reported an error of its own: {entry}" for entry in errors]
+        return self._oracle.found + self._logged.errors
 
     def check(self) -> None:
         """Look at everything. Raises SimulationFailed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from actors.servers import Worker
 from actors.testing.clock import end_housekeeping, housekeeping
@@ -13,11 +13,13 @@ from actors.testing.twin import Twin
 from kernel import LaneLost, LaneTimedOut, Space, Store, heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from actors.definitions import StepDefinition
     from actors.servers import WorkerSettings
     from actors.testing.simulation.world import Process, World
+
+T = TypeVar("T")
 
 BEATS_A_TIMEOUT: Final = 5
 
@@ -208,30 +210,42 @@ class Staff:
     async def _employ(self, process: Process) -> None:
         """Run one process until it is killed."""
         twin = SimulatedTwin.for_process(self._twins[self._world.is_old(process.number)], process)
-        loop = asyncio.get_running_loop()
-        death = loop.create_task(_wait_for_death(process))
-        life = loop.create_task(self._live(process, twin), name=f"worker {process.number}")
+        life = asyncio.get_running_loop().create_task(self._live(process, twin), name=f"worker {process.number}")
         try:
-            await asyncio.wait([death, life], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([life])
         finally:
             process.dead.set()
-            death.cancel()
-            life.cancel()
-            await asyncio.wait([death, life])
+            # Not cancelled: it ends what the worker has begun, and that would be left behind.
+            await asyncio.wait([life])
             self.workers.pop(process.number, None)
-        if not life.cancelled() and (error := life.exception()) is not None:
+        if (error := life.exception()) is not None:
             raise error
 
     async def _live(self, process: Process, twin: SimulatedTwin) -> None:
-        store = await twin.open_store()
+        store = await _unless_dead(twin.open_store(), process)
+        if store is None:
+            return
         worker = SimulatedWorker(process, store=store, registry=twin, settings=self._settings(process.number))
         self.workers[process.number] = worker
         try:
-            await worker.start()
+            await _unless_dead(worker.start(), process)
             await process.dead.wait()
         finally:
             await worker.kill()
             await store.close()
+
+
+async def _unless_dead(work: Coroutine[Any, Any, T], process: Process) -> T | None:
+    """Run something of a process until it is done or the process is dead: then None."""
+    loop = asyncio.get_running_loop()
+    task, death = loop.create_task(work), loop.create_task(_wait_for_death(process))
+    try:
+        await asyncio.wait([task, death], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        death.cancel()
+        task.cancel()
+        await asyncio.wait([task, death])
+    return None if task.cancelled() else task.result()
 
 
 async def _wait_for_death(process: Process) -> None:

@@ -185,7 +185,7 @@ class World:
             self.trace.append(
                 f"{self.time():.3f} w{process.number} {name or batch[-1][0]} {shown} -> {replies[-1]!r:.300}"
             )
-        if name in _IDLE or (not name and not reads):
+        if name in _IDLE or not (name or reads or (process is self.client and batch[-1][0] == "XADD")):
             return
         if name == "promote" and isinstance(replies[-1], list) and replies[-1][0] == 0:
             return
