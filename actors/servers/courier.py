@@ -74,9 +74,9 @@ class Courier(Server):
         store, message = self._host.store, read_message(entry)
         while True:
             since = store.space.stamp
-            if not await self._host.delivery.deliver(message):
-                return
             try:
+                if not await self._host.delivery.deliver(message, since=since):
+                    return
                 await store.outbox.sent(message, since=since)
                 return
             except LinkChanged:

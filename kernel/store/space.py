@@ -229,6 +229,13 @@ class Space:
         key = self.keys.tag_of(address)
         return self.link(key).call(SCRIPTS[name], key, *arguments)
 
+    def actor_call_if(
+        self, stamp: int, name: str, address: str, *arguments: str | bytes | float
+    ) -> asyncio.Future[object]:
+        """Call a script on an actor's partition, as ``call_if``."""
+        key = self.keys.tag_of(address)
+        return self.link(key).call(SCRIPTS[name], key, *arguments, holds=lambda: self.stamp == stamp)
+
     def send(self, key: str, *words: str | bytes | float) -> asyncio.Future[object]:
         """Send a plain command that may be repeated to the node of ``key``."""
         return self.link(key).send(key, *words)

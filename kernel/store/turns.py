@@ -121,7 +121,9 @@ class Turns:
             events[int(name[1:])] = other_event(field)
         # Before anything is taken for missing: it may have begun anew, or been deleted, while it was read, or the server
         # may have lost its last writes.
-        now, count_now = listed(await self._space.send(tag, "HMGET", keys.actor(tag, address), "generation", "commands"))
+        now, count_now = listed(
+            await self._space.send(tag, "HMGET", keys.actor(tag, address), "generation", "commands")
+        )
         if now != record.generation.encode() or int(count_now) < record.commands:
             raise StaleGeneration(str(now))
         payloads = self._space.payloads

@@ -64,7 +64,10 @@ def soak(first: int, seconds: float) -> int:
     if failed is None:
         print("verdict: every instance ended as expected, every invariant held")
         return 0
-    print(f"verdict: seed {failed.schedule.seed} fails: {failed.error!r:.300}\nlooking for a shorter schedule …", flush=True)
+    print(
+        f"verdict: seed {failed.schedule.seed} fails: {failed.error!r:.300}\nlooking for a shorter schedule …",
+        flush=True,
+    )
     print(told(shrink(lambda schedule: run(Mixed, schedule), failed)))
     return 1
 

@@ -18,8 +18,10 @@ FRESH = 15
 DEFECTS = [
     "seed=63 workers=3 w1@5:skew=-700 w1@6:slow=900 w1@40:late=5 w2@8:timeout w3@16:pause=900 w3@23:rollback=3",
     "seed=72 workers=3 w5@0:old",
+    "seed=739 workers=3 w2@1:rollback=25 w2@6:slow=4500 w3@23:regroup",
 ]
-"""Schedules that once found a defect: a message of the gateway lost by a rollback; a history read while it changed."""
+"""Schedules that once found a defect: a message of the gateway lost by a rollback; a history read while it changed; a
+child started for a parent whose wish for it a rollback had undone."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
