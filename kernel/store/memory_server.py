@@ -13,7 +13,7 @@ import copy
 import sys
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from fakeredis import FakeServer, FakeStrictRedis
@@ -39,19 +39,20 @@ class _FastSocket(_Socket):  # type: ignore[misc]
     """fakeredis' connection, but each script is compiled once and Lua's garbage collected now and then."""
 
     def eval(self, script: bytes, numkeys: int, *words: bytes) -> Any:  # noqa: ANN401 - fakeredis' own
-        server: Any = self._server
-        runtime = self._get_server_runtime(server)
-        compiled = vars(server).setdefault("_compiled", {})
-        function = compiled.get(script)
+        me = cast("Any", self)
+        server: Any = me._server  # noqa: SLF001 - as fakeredis' own eval does
+        runtime: Any = me._get_server_runtime(server)  # noqa: SLF001 - as above
+        compiled: Any = server.__dict__.setdefault("_compiled", {})
+        function: Any = compiled.get(script)
         if function is None:
             # fakeredis' own way first: it checks the script, and says what is wrong with it.
             compiled[script] = runtime.compile(script)
-            return super().eval(script, numkeys, *words)
+            return _Socket.eval(self, script, numkeys, *words)
         server._lua_current_socket[0] = self  # noqa: SLF001 - as fakeredis' own eval does
-        self._script_resp = 2
+        self._script_resp: Any = 2
         server._lua_set_keys_argv(runtime.table_from(words[:numkeys]), runtime.table_from(words[numkeys:]))  # noqa: SLF001
         try:
-            result = function()
+            result: Any = function()
         except _SimpleError:
             raise
         except Exception as error:
@@ -61,7 +62,7 @@ class _FastSocket(_Socket):  # type: ignore[misc]
             server._scripts_run = vars(server).get("_scripts_run", 0) + 1  # noqa: SLF001
             if server._scripts_run % GARBAGE_EVERY == 0:  # noqa: SLF001
                 runtime.execute("collectgarbage()")
-        return self._convert_lua_result(result, nested=False)
+        return me._convert_lua_result(result, nested=False)  # noqa: SLF001 - as above
 
 
 class Session:

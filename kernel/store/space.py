@@ -219,8 +219,10 @@ class Space:
         return self.link(key).call(SCRIPTS[name], key, *arguments)
 
     def call_if(self, stamp: int, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
-        """Call a script that relies on what was done since ``stamp`` was read; it fails with LinkChanged if that may
-        be lost: a server that took another's place may not have all that was acknowledged.
+        """Call a script that relies on what was done or read since ``stamp`` was taken.
+
+        If a connection broke or was made since, it fails with LinkChanged: a server that took another's place may not
+        have all that was acknowledged.
         """
         return self.link(key).call(SCRIPTS[name], key, *arguments, holds=lambda: self.stamp == stamp)
 

@@ -119,8 +119,8 @@ class Turns:
         others = [f"e{n}" for n in range(record.first, last + 1) if n not in events]
         for name, field in (await self._values(tag, journal, others)).items():
             events[int(name[1:])] = other_event(field)
-        # Before anything is taken for missing: it may have begun anew, or been deleted, while it was read, or the server
-        # may have lost its last writes.
+        # Before anything is taken for missing: it may have begun anew, or been deleted, while it was read, or the
+        # server may have lost its last writes.
         now, count_now = listed(
             await self._space.send(tag, "HMGET", keys.actor(tag, address), "generation", "commands")
         )

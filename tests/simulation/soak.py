@@ -1,4 +1,4 @@
-"""Soak: seed after seed for as long as is asked, with a tally; the first that fails is shrunk, and it says how to run it again."""
+"""Soak: seed after seed for as long as is asked, with a tally; the first that fails is shrunk and can be run again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.simulation.scenario import Mixed
 
 def main(words: list[str]) -> int:
     options = parsed(words)
-    if options.schedule is not None or options.seed is not None and options.minutes is None:
+    if options.schedule is not None or (options.seed is not None and options.minutes is None):
         schedule = Schedule.parse(options.schedule) if options.schedule else Faults().draw(options.seed, workers=3)
         return once(schedule, trace=options.trace)
     return soak(options.seed or int(time.time()) % 10**6 * 1000, (options.minutes or 30) * 60)
@@ -73,7 +73,8 @@ def soak(first: int, seconds: float) -> int:
 
 
 def told(failed: Run) -> str:
-    return f"{type(failed.error).__name__}: {failed.error}\nrun it again: scripts/soak --schedule '{failed.schedule}' --trace"
+    again = f"scripts/soak --schedule '{failed.schedule}' --trace"
+    return f"{type(failed.error).__name__}: {failed.error}\nrun it again: {again}"
 
 
 if __name__ == "__main__":

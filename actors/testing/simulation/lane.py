@@ -49,7 +49,8 @@ class SimulatedLane:
         queued: list[Words] = []
         if commands[0][0] == "SCRIPT":  # what every new connection begins with changes nothing that matters
             self._check()
-            return await self._lane.send(commands)
+            loaded: list[object] = await self._lane.send(commands)
+            return loaded
         for words in commands:
             queued.append(words)
             if queued[0][0] == "MULTI" and words[0] != "EXEC":

@@ -57,7 +57,7 @@ class Oracle:
             texts = violations_of(found, touched)
             self._remember(found, texts)
         if texts:
-            self.found += [f"after {name or words[0]} {_shown(words)} -> {replies[-1]!r:.200}:", *texts]
+            self.found += [f"after {name or words[0]!r} {_shown(words)} -> {replies[-1]!r:.200}:", *texts]
 
     def whole(self) -> list[str]:
         """Look at everything; return what is wrong."""

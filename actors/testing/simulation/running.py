@@ -25,10 +25,15 @@ SHRINK_S: Final = 60.0
 class Scenario(Protocol):
     """What is run: made anew for every run, so that one run knows nothing of another."""
 
-    manager: WorkflowManager
-    """The definitions."""
-    old: WorkflowManager | None
-    """The definitions of older workers; None: the same."""
+    @property
+    def manager(self) -> WorkflowManager:
+        """The definitions."""
+        ...
+
+    @property
+    def old(self) -> WorkflowManager | None:
+        """The definitions of older workers; None: the same."""
+        ...
 
     async def play(self, simulation: Simulation) -> None:
         """Start workflows, wait, assert. Whatever it raises is a failure of the run."""

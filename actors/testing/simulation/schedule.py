@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from actors.errors import InvalidOption
 
@@ -44,7 +44,7 @@ FaultKind = Literal[
 - regroup: the consumer groups are lost and made again from the first entry; unused.
 - old: the worker runs the old code (at boundary 0); unused.
 """
-KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
+KINDS: Final = cast("tuple[FaultKind, ...]", get_args(FaultKind))
 _AMOUNTS: Final[dict[FaultKind, tuple[int, ...]]] = {
     "crash-before": (1, 300, 3_000),
     "crash-after": (1, 300, 3_000),
@@ -82,7 +82,7 @@ class Fault:
     def parse(cls, text: str) -> Fault:
         """Read what ``str`` wrote. Raises InvalidOption."""
         found = _FAULT.fullmatch(text)
-        kind = next((kind for kind in KINDS if found and kind == found[3]), None)
+        kind: FaultKind | None = next((kind for kind in KINDS if found and kind == found[3]), None)
         if found is None or kind is None:
             raise InvalidOption(
                 f"{text!r} is no fault: write w<worker>@<boundary>:<kind>=<amount>, kind one of {KINDS}"

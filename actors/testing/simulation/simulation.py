@@ -40,8 +40,6 @@ class SimulationFailed(HeadraceError):
 class Simulation(WorkflowTester):
     """Runs workflows on several workers under a schedule of faults. See the package's docstring."""
 
-    _clock: SimulationClock
-
     def __init__(
         self,
         manager: WorkflowManager,
@@ -81,6 +79,8 @@ class Simulation(WorkflowTester):
         if schedule.workers < 1:
             raise Misuse(f"workers={schedule.workers}: give 1 or more")
         super().__init__(manager, now=now, seed=schedule.seed, strict=strict, **options)
+        assert isinstance(self._clock, SimulationClock)
+        self._days: Final = self._clock
         self.schedule: Final = schedule
         self._given = options
         self._old = old
@@ -108,7 +108,7 @@ class Simulation(WorkflowTester):
         stack.callback(client.close)
         self._clock.due_ms = lambda: next_due(store.space, client)
         self._clock.on_stuck = self._wake_waiting
-        self._clock.is_calm, self._clock.is_stuck = self._is_calm, self._is_stuck
+        self._days.is_calm, self._days.is_stuck = self._is_calm, self._is_stuck
         self._lend_store(stack)
         self._oracle = oracle = Oracle(world, store.space.keys.tags)
         stack.callback(oracle.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from actors.servers import Worker
@@ -74,7 +75,7 @@ class SimulatedTwin(Twin):
         """Return the step that runs here: nothing of it begins in a process that is dead or stands still."""
         step = super().get_step(name)
         function, process = step.function, self.process
-        if not asyncio.iscoroutinefunction(function):
+        if not inspect.iscoroutinefunction(function):
             return step
 
         async def run(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - whatever the step takes

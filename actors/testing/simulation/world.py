@@ -183,7 +183,7 @@ class World:
         if self.trace is not None:
             shown = [str(word) for word in batch[-1 if name != "exec" else 1][3 if name else 1 :]]
             self.trace.append(
-                f"{self.time():.3f} w{process.number} {name or batch[-1][0]} {shown} -> {replies[-1]!r:.300}"
+                f"{self.time():.3f} w{process.number} {name or batch[-1][0]!s} {shown} -> {replies[-1]!r:.300}"
             )
         if name in _IDLE or not (name or reads or (process is self.client and batch[-1][0] == "XADD")):
             return
