@@ -76,8 +76,9 @@ class Session:
         """Run one command, not a blocking one; an error reply is a value."""
         socket = self._socket
         socket._process_command([_encoded(word) for word in words])  # noqa: SLF001 - past packing and parsing
-        reply: object = socket.responses.get_nowait()
-        return reply
+        reply: Any = socket.responses.get_nowait()
+        # Python's sets have another order in each process, and runs should be alike.
+        return sorted(reply) if words[0] == "SMEMBERS" and isinstance(reply, list) else reply
 
     def close(self) -> None:
         """Disconnect."""
