@@ -22,6 +22,7 @@ from kernel.errors import (
     FolderUnusable,
     InvalidUrl,
     KernelError,
+    LinkChanged,
     Misconfigured,
     NamespaceMismatch,
     NoServerBinary,
@@ -50,8 +51,9 @@ from kernel.refusals import (
 from kernel.store import Store
 from kernel.store import keys as keys
 from kernel.store import rounds as rounds
-from kernel.store.audit import Violation, actor_violations, posted_violations
-from kernel.store.connect import connector, drop_memory, run_command
+from kernel.store.audit import Violation, actor_violations, posted_violations, violations, violations_of
+from kernel.store.chronicle import Chronicle
+from kernel.store.connect import connector, drop_memory, look_into_memory, run_command, virtual_memory_time
 from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
@@ -75,12 +77,14 @@ from kernel.store.link import Lane, Words
 from kernel.store.mending import Mendable
 from kernel.store.outbox import Message, read_message
 from kernel.store.payloads import Codec
-from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse
+from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse, heartbeat
+from kernel.store.pump import LaneLost, LaneTimedOut
 from kernel.store.reader import Entry, Reader
 from kernel.store.restarting import NoSuchCommand
 from kernel.store.rounds import Consumer, Placed
+from kernel.store.scripts import script_name
 from kernel.store.slices import PARTS, Slice, read_slice, read_steady
-from kernel.store.snapshot import OpenCommand
+from kernel.store.snapshot import ActorKeys, OpenCommand, PartitionKeys, read_partition_at_once
 from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
 from kernel.store.survey import Depths, KeyFacts, Place, QueueDepth
@@ -100,11 +104,13 @@ __all__ = [
     "SINCE",
     "WITHOUT_OUTCOME",
     "ZERO",
+    "ActorKeys",
     "Advanced",
     "Appended",
     "Beginning",
     "Begun",
     "Busy",
+    "Chronicle",
     "Codec",
     "Command",
     "CommandKind",
@@ -134,7 +140,10 @@ __all__ = [
     "KernelError",
     "KeyFacts",
     "Lane",
+    "LaneLost",
+    "LaneTimedOut",
     "Late",
+    "LinkChanged",
     "Mendable",
     "Message",
     "Misconfigured",
@@ -148,6 +157,7 @@ __all__ = [
     "Obsolete",
     "OpenCommand",
     "Outcome",
+    "PartitionKeys",
     "PayloadUnusable",
     "Place",
     "Placed",
@@ -184,7 +194,9 @@ __all__ = [
     "event_id",
     "event_number",
     "first_entry",
+    "heartbeat",
     "keys",
+    "look_into_memory",
     "next_due",
     "other_event",
     "outcome_event",
@@ -194,6 +206,7 @@ __all__ = [
     "read_created",
     "read_message",
     "read_outcome",
+    "read_partition_at_once",
     "read_queued",
     "read_reply",
     "read_slice",
@@ -202,6 +215,10 @@ __all__ = [
     "repeatable_nonces",
     "rounds",
     "run_command",
+    "script_name",
+    "violations",
+    "violations_of",
+    "virtual_memory_time",
     "write_command",
     "write_reply",
 ]

@@ -145,6 +145,13 @@ class ServerUnreachable(KernelError):
         self.reason = reason
 
 
+class LinkChanged(KernelError):
+    """A connection broke or was made since what this call relies on: that may be lost, so nothing was sent."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(f"{call} was not sent: the connection broke since what it relies on was done. Do that again.")
+
+
 class ServerRefused(KernelError):
     """The server answered with an error of its own: out of memory, no permission, a disk that is full."""
 

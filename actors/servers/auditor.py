@@ -60,12 +60,12 @@ class Auditor(Server):
         """Take up what is held or delivered and not in hand; break off what is in hand and no longer held."""
         host, hands = self._host, self._host.hands
         before = set(hands.held)
-        listed = set(await host.store.steps.held_by(host.incarnation))
-        for held in listed - hands.held.keys():
-            if held.token not in hands.awaited:
+        listed = dict.fromkeys(await host.store.steps.held_by(host.incarnation))
+        for held in listed:
+            if held not in hands.held and held.token not in hands.awaited:
                 await self._adopt(held)
         gone = {held for held in before & hands.held.keys() if held not in listed and held.worker == host.incarnation}
-        for held in gone & self._missing:
+        for held in sorted(gone & self._missing):
             host.runner.cancel(held)
         self._missing = gone
         await self._entries()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import structlog
 
 from actors.servers.server import Server
-from kernel import Entry, Reader, read_message
+from kernel import Entry, LinkChanged, Reader, read_message
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -65,8 +65,19 @@ class Courier(Server):
     async def _deliver(self, entry: Entry, key: tuple[str, bytes]) -> None:
         try:
             async with self._room:
-                message = read_message(entry)
-                if await self._host.delivery.deliver(message):
-                    await self._host.store.outbox.sent(message)
+                await self._deliver_to_its_end(entry)
         finally:
             self._host.hands.entries.discard(key)
+
+    async def _deliver_to_its_end(self, entry: Entry) -> None:
+        """Deliver a message and take it out; both once more if the server may have lost the delivery in between."""
+        store, message = self._host.store, read_message(entry)
+        while True:
+            since = store.space.stamp
+            try:
+                if not await self._host.delivery.deliver(message, since=since):
+                    return
+                await store.outbox.sent(message, since=since)
+                return
+            except LinkChanged:
+                continue

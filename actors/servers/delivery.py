@@ -29,13 +29,17 @@ class Delivery:
         """Work for one worker."""
         self._host = host
 
-    async def deliver(self, message: Message) -> bool:
-        """Deliver a message; True: the answer is definite, the message may go."""
+    async def deliver(self, message: Message, *, since: int) -> bool:
+        """Deliver a message; True: the answer is definite, the message may go.
+
+        ``since``: the space's stamp before anything of it was looked up. Raises LinkChanged: look again, the server may
+        have lost that the message was ever sent.
+        """
         message = await self._host.store.outbox.carried(message)
         try:
             match message.what:
                 case "create":
-                    return await self._create(message)
+                    return await self._create(message, since)
                 case "outcome":
                     await self._outcome(message)
                 case "cancel":
@@ -43,7 +47,7 @@ class Delivery:
                 case "cleanup":
                     await self._cleanup(message)
                 case "on_complete":
-                    await self._call_on_complete(message)
+                    await self._call_on_complete(message, since)
                 case _:
                     log.error("a message of a newer version is left to newer workers", what=message.what)
                     return False
@@ -55,7 +59,7 @@ class Delivery:
 
     # ------------------------------------------------------------------------------------------------- children
 
-    async def _create(self, message: Message) -> bool:
+    async def _create(self, message: Message, since: int) -> bool:
         """Start a child as its parent's journal says; nothing, if the parent has moved on."""
         store = self._host.store
         field = message.payload
@@ -78,6 +82,7 @@ class Delivery:
                 message=_start_of(message),
                 start_at_ms=command.due_ms,
                 deadline_ms=self._host.now_ms() + DEADLINE_MS,
+                since=since,
                 timeout_ms=command.timeout_ms,
                 retention_ms=retention_ms,
                 fields={"parent": _waiter_of(message), **options.fields},
@@ -140,7 +145,7 @@ class Delivery:
 
     # --------------------------------------------------------------------------------------------- on completion
 
-    async def _call_on_complete(self, message: Message) -> None:
+    async def _call_on_complete(self, message: Message, since: int) -> None:
         """Start the actor that calls what was asked for at the sender's end."""
         instances = self._host.store.instances
         asked = await instances.field(message.sender, "", "on_complete")
@@ -154,6 +159,7 @@ class Delivery:
             message=f"{message.sender}|{message.receiver_generation}|on_complete",
             start_at_ms=completion.due_ms(self._host.now_ms()),
             deadline_ms=self._host.now_ms() + DEADLINE_MS,
+            since=since,
         )
 
 

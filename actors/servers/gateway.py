@@ -15,7 +15,7 @@ from actors.errors import Misuse, UnknownDefinition
 from actors.servers.letters import CancelLetter, EventLetter, Letter, Malformed, StartLetter, read_letter
 from actors.servers.server import Server
 from actors.starting import beginning
-from kernel import Ended, Entry, Gone, NotFound, Reader, first_entry, published_ms
+from kernel import Ended, Entry, Gone, LinkChanged, NotFound, Reader, first_entry, published_ms
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -103,7 +103,7 @@ class Gateway(Server):
         host, gateway = self._host, self._host.store.gateway
         try:
             letter = read_letter(entry, value_bytes_max=host.registry.defaults.value_bytes_max)
-            await self._try_again_and_again(entry, letter)
+            await self._carry_out_for_good(entry, letter)
         except (_Undeliverable, Malformed) as error:
             log.warning("a message to the gateway is set aside", entry=first_entry(entry), reason=str(error))
             await gateway.bury(entry, str(error))
@@ -111,9 +111,19 @@ class Gateway(Server):
             await asyncio.sleep(PASS_ON_S)
             await gateway.pass_on(entry)
             return
-        else:
-            await gateway.done(entry)
         self._met.pop(first_entry(entry), None)
+
+    async def _carry_out_for_good(self, entry: Entry, letter: Letter) -> None:
+        """Carry a message out and take it out; both once more if the server may have lost what was done in between."""
+        store = self._host.store
+        while True:
+            since = store.space.stamp
+            await self._try_again_and_again(entry, letter)
+            try:
+                await store.gateway.done(entry, since=since)
+            except LinkChanged:
+                continue
+            return
 
     async def _try_again_and_again(self, entry: Entry, letter: Letter) -> None:
         """Carry a message out, once it can be.

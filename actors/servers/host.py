@@ -68,7 +68,7 @@ class Host:
         self.patience_ms: Final = PATIENCE_MS
         self.hands: Final = Hands(settings.concurrency)
         self.cache: Final = Cache(instances_max=settings.cache_instances, bytes_max=settings.cache_bytes)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._over = False
 
     def now_ms(self) -> int:
@@ -107,8 +107,8 @@ class Host:
             work.close()
             return
         task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:
@@ -160,7 +160,7 @@ class Host:
     async def resume_stopped(self) -> None:
         """Let stopped instances of known workflows go on, whose code is no longer the code that stopped them."""
         code = {(workflow.name, workflow.version): workflow.fingerprint for workflow in self.registry.workflows}
-        for name in {name for name, _ in code}:
+        for name in dict.fromkeys(name for name, _ in code):
             for tag in self.store.space.keys.tags:
                 index = keys.status_index(name, "stopped")
                 (page,) = await self.store.instances.page(

@@ -138,7 +138,7 @@ class Reaper(Server):
         for stream, group in host.streams():
             known |= set(await custody.consumers(stream, group))
         living = {beat.worker for beat in await custody.living()} | {host.incarnation}
-        unknown = {worker: self._unknown.get(worker, now) for worker in known - living}
+        unknown = {worker: self._unknown.get(worker, now) for worker in sorted(known - living)}
         for worker, since in unknown.items():
             if now - since >= host.worker_timeout_s:
                 await self.take_over(worker)

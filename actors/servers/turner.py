@@ -142,7 +142,7 @@ class Turner:
     async def _settle(self, address: str, entry: str, ready: str, *, unless: str = "") -> bool:
         """Have ready entries removed; True: there is something to do for the actor after all."""
         more = False
-        for one in {entry, ready} - {"", unless}:
+        for one in sorted({entry, ready} - {"", unless}):
             more |= await self._host.store.turns.settle(address, one)
         return more
 

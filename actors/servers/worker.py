@@ -96,7 +96,7 @@ class Worker:
     async def _live(self, *, fallen: tuple[str, ...]) -> None:
         """Begin a life. ``fallen``: earlier lives of this worker, fenced, of which something may be left."""
         self._loop = asyncio.get_running_loop()
-        incarnation = new_worker_name(host=socket.gethostname(), pid=os.getpid(), nonce=secrets.randbits(64))
+        incarnation = self._new_incarnation()
         self._host = host = Host(
             store=self._store, registry=self._registry, settings=self._settings, incarnation=incarnation
         )
@@ -128,6 +128,9 @@ class Worker:
         for server in self._servers:
             server.start()
         log.info("worker started", worker=incarnation, queues=list(self._settings.queues))
+
+    def _new_incarnation(self) -> str:
+        return new_worker_name(host=socket.gethostname(), pid=os.getpid(), nonce=secrets.randbits(64))
 
     def _make_pulse(self, incarnation: str) -> Beating:
         return Pulse(

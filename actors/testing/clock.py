@@ -247,8 +247,8 @@ class VirtualClock:
 
     def _next(self) -> float | None:
         """Return the time at which something happens next; None: nothing will."""
-        driving = _earliest(self._driving, self._time)
-        kept = _earliest(self._kept, self._time)
+        driving = self._earliest(self._driving)
+        kept = self._earliest(self._kept)
         due_ms = self.due_ms()
         due = None if due_ms is None else (due_ms - self._start_ms) / 1000
         if due is not None and due > self._time:
@@ -261,11 +261,10 @@ class VirtualClock:
         self._driven = driving
         return driving
 
-
-def _earliest(timers: list[_Timer], now: float) -> float | None:
-    while timers and (timers[0][2].cancelled() or timers[0][0] <= now):
-        heapq.heappop(timers)
-    return timers[0][0] if timers else None
+    def _earliest(self, timers: list[_Timer]) -> float | None:
+        while timers and (timers[0][2].cancelled() or timers[0][0] <= self._time):
+            heapq.heappop(timers)
+        return timers[0][0] if timers else None
 
 
 def _nothing() -> int | None:

@@ -93,9 +93,9 @@ class WorkflowTester:
         if replay not in ("cached", "always"):
             raise Misuse(f'replay={replay!r}: give "cached" or "always"')
         self._manager = manager
-        self._clock: Final = VirtualClock(now or START)
+        self._clock: Final = self._make_clock(now or START)
         self._url: Final = f"memory://tester-{next(_names)}"
-        self._twin: Final = Twin.of(manager, url=self._url, clock=self._clock)
+        self._twin = Twin.of(manager, url=self._url, clock=self._clock)
         self._strict, self._seed, self._crash_seed = strict, seed, crash_seed
         named = {step.options.queue for step in manager.step_definitions}
         self._settings = WorkerSettings(
@@ -112,6 +112,9 @@ class WorkflowTester:
         self._runner: asyncio.Runner | None = None
         self._waiting: set[asyncio.Future[None]] = set()
         self._started = 0
+
+    def _make_clock(self, start: datetime) -> VirtualClock:
+        return VirtualClock(start)
 
     # ------------------------------------------------------------------------------------------ beginning and end
 

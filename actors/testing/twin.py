@@ -35,6 +35,10 @@ class Twin(WorkflowManager):
     async def _open(self, *, patience_s: float | None) -> Store:
         return await self._open_on(self._connector(), patience_s=patience_s)
 
+    async def open_over(self, source: Connector, space: type[Space] = Space) -> Store:
+        """Return connections that ``source`` makes."""
+        return await self._open_on(source, patience_s=None, kind=space)
+
     async def open_mortal(self, life: Life) -> Store:
         """Return connections that end with one life."""
         return await self._open_on(MortalConnector(self._connector(), life), patience_s=None)
@@ -43,8 +47,8 @@ class Twin(WorkflowManager):
         assert self.url is not None
         return connector(self.url)
 
-    async def _open_on(self, source: Connector, *, patience_s: float | None) -> Store:
-        space = Space(
+    async def _open_on(self, source: Connector, *, patience_s: float | None, kind: type[Space] = Space) -> Store:
+        space = kind(
             source,
             namespace=self.namespace,
             partitions=self._partitions,

@@ -54,6 +54,23 @@ def violations(found: PartitionKeys) -> list[str]:
     return texts
 
 
+def violations_of(found: PartitionKeys, address: str) -> list[str]:
+    """Return what is violated about one actor, as far as its own keys and what names it can tell."""
+    actor = found.actors.get(address)
+    if actor is None:
+        return []
+    texts = [f"{address}: {one.text}" for one in actor_violations(found, actor)]
+    wanted = set(places_of(actor)) if actor.record.get("status") in LIVE | ENDED else set[tuple[str, str]]()
+    for name in ("held", "delayed", "retries"):
+        mine = (member for member in found.sets[name] if Member.of(member).address == address)
+        texts += [f"I6: {name} {member} is nobody's" for member in mine if (name, member) not in wanted]
+    for name, entries in found.streams.items():
+        if name != "outbox":
+            mine = (entry for entry, fields in entries.items() if fields.get("a") == address)
+            texts += [f"I5: {name} {entry} is nobody's" for entry in mine if (name, entry) not in wanted]
+    return texts
+
+
 def actor_violations(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
     """Yield what is wrong with an actor; of ``found`` only the places that it names are looked at."""
     status = actor.record.get("status")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -11,6 +12,11 @@ from kernel.errors import InvalidUrl, ServerUnreachable
 from kernel.store.lanes import CONNECT_S_MAX, ClusterConnector, Connector, SentinelConnector, ServerConnector
 from kernel.store.link import LOST
 from kernel.store.pump import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from kernel.store.memory_server import MemoryServer
 
 COMMAND_S_MAX: Final = 60.0
 """How long a person's command may take."""
@@ -48,6 +54,22 @@ def drop_memory(url: str) -> None:
     from kernel.memory import drop_memory_server  # noqa: PLC0415 - as above
 
     drop_memory_server(url)
+
+
+def look_into_memory(url: str) -> MemoryServer:
+    """Return the in-memory server at ``url`` with what it allows beyond a real one."""
+    from kernel.store.memory_server import MemoryServer  # noqa: PLC0415 - as above
+
+    return MemoryServer.at(url)
+
+
+@contextlib.contextmanager
+def virtual_memory_time(now_ms: Callable[[], int]) -> Generator[None]:
+    """Let all in-memory servers of this process live at another time while the block runs: also what expires."""
+    from kernel.store.memory_server import virtual_time  # noqa: PLC0415 - as above
+
+    with virtual_time(now_ms):
+        yield
 
 
 async def run_command(url: str, command: str, *words: str) -> object:

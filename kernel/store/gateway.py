@@ -24,9 +24,14 @@ class Gateway:
         """Work in one namespace."""
         self._space = space
 
-    async def done(self, entry: Entry) -> bool:
-        """Take a message out; False: somebody else did."""
-        return await self._answer(entry) == 1
+    async def done(self, entry: Entry, *, since: int | None = None) -> bool:
+        """Take a message out; False: somebody else did.
+
+        ``since``: the space's stamp from before it was carried out. Raises LinkChanged: that may be lost, do it again.
+        """
+        if since is None:
+            return await self._answer(entry) == 1
+        return await self._space.call_if(since, "answer", entry.stream, GATEWAYS, entry.id) == 1
 
     async def pass_on(self, entry: Entry) -> bool:
         """Put a message at the end of the stream, for other workers; False: somebody else answered it."""

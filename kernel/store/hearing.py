@@ -142,9 +142,9 @@ class Hearing:
             self._changed.clear()
             wanted = set(self._ears)
             if new := wanted - known:
-                await pubsub.subscribe(*new)
+                await pubsub.subscribe(*sorted(new))
             if old := known - wanted:
-                await pubsub.unsubscribe(*old)
+                await pubsub.unsubscribe(*sorted(old))
             known = wanted
             await self._changed.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict, Unpack, cast
 
 from kernel.event import event_number
@@ -38,6 +39,7 @@ class Beginning(TypedDict, total=False):
     retention_ms: int | None
     timeout_ms: int
     nonce: int
+    since: int | None
     fields: Mapping[str, str | bytes] | None
 
 
@@ -71,11 +73,14 @@ class Instances:
         retention_ms: int | None = None,
         timeout_ms: int = 0,
         nonce: int | None = None,
+        since: int | None = None,
         fields: Mapping[str, str | bytes] | None = None,
     ) -> asyncio.Future[object]:
         """Ask to begin an actor; many may be asked for before the first is awaited. ``read_created`` reads the reply.
 
         ``message``: what this start answers, for a repeated delivery. ``deadline_ms``: refuse later than that.
+        ``since``: the space's stamp from before it was read that this start is wanted: if a connection broke since, it
+        fails with LinkChanged, as that may be lost.
         ``fields``: further fields of the record (parent, version, on_complete, tags).
         """
         extra: list[str | bytes] = []
@@ -84,7 +89,8 @@ class Instances:
         if not self._space.payloads.passes(arguments):
             arguments, apart = self._space.payloads.pack(arguments)
             extra += ("large", apart) if apart else ()
-        return self._space.actor_call(
+        call = self._space.actor_call if since is None else partial(self._space.actor_call_if, since)
+        return call(
             "create",
             address,
             self._space.clock,

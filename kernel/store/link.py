@@ -35,6 +35,8 @@ class Link:
         self.url: Final = url
         self.patience_s: Final = patience_s
         self.epoch = 0
+        self.opened = 0
+        """How many connections were made."""
         self.on_restored: list[Callable[[], None]] = []
         self.on_moved: Callable[[Call], None] | None = None
         """Takes a call whose slot may be served elsewhere by now; None: there is only this node."""
@@ -45,10 +47,19 @@ class Link:
         self.broken = False
         """Whether the loss of a connection was told, and nothing was answered since."""
 
-    def call(self, script: Script, tag: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
-        """Call a script on the keys of one tag; await the future for its reply."""
+    def call(
+        self,
+        script: Script,
+        tag: str,
+        *arguments: str | bytes | float,
+        holds: Callable[[], bool] | None = None,
+    ) -> asyncio.Future[object]:
+        """Call a script on the keys of one tag; await the future for its reply.
+
+        ``holds``: asked each time before it is sent; when it says no, the call fails with LinkChanged.
+        """
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        return self.add(Call(tag, ("EVALSHA", script.sha, 1, tag, *arguments), script, future))
+        return self.add(Call(tag, ("EVALSHA", script.sha, 1, tag, *arguments), script, future, holds))
 
     def send(self, key: str, *words: str | bytes | float) -> asyncio.Future[object]:
         """Send a plain command on a key, one that may be repeated without harm."""
@@ -80,6 +91,7 @@ class Link:
 
     def restored(self) -> None:
         """A pump has a connection."""
+        self.opened += 1
         if self.epoch:
             for heard in self.on_restored:
                 heard()

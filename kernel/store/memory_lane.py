@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
-from fakeredis import FakeAsyncRedis, FakeServer, FakeStrictRedis
-from redis.exceptions import ResponseError
+from fakeredis import FakeStrictRedis
 
 from kernel.memory import memory_client, memory_server
 from kernel.store.lanes import REPLY_S_MAX, Connector
+from kernel.store.memory_server import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,54 +19,40 @@ if TYPE_CHECKING:
 
     from kernel.store.link import Lane, Words
 
-_waiting: Final[WeakKeyDictionary[FakeServer, dict[asyncio.Future[None], int]]] = WeakKeyDictionary()
-"""Blocked reads, with the number of their coming: as on a real server, who has waited longest is served first."""
-_arrivals: Final = count()
-
 
 class MemoryLane:
-    """A connection to a server in this process. A blocking read waits for any command of another lane."""
+    """A connection to a server in this process. A blocking read waits for entries that another one brings."""
 
-    def __init__(self, server: FakeServer) -> None:
+    def __init__(self, server: MemoryServer) -> None:
         """Open a connection of its own, so that WATCH works as on a real one."""
         self._server = server
-        # Without a timeout: redis-py enforces it by wait_for, which on Python 3.11 may swallow a cancellation.
-        self._redis: Any = FakeAsyncRedis(server=server, protocol=2, single_connection_client=True, socket_timeout=None)
-        self._redis.response_callbacks.clear()
+        self._session = server.session()
+        self._waits: asyncio.Future[None] | None = None
 
     async def send(self, commands: Sequence[Words], *, reply_s: float = REPLY_S_MAX) -> list[object]:
         """Send commands one after another; error replies are values."""
+        await asyncio.sleep(0)  # a real server answers no sooner
         replies: list[object] = []
         for words in commands:
             if "BLOCK" in words[:8]:
                 replies.append(await self._blocking(list(words), reply_s))
-                continue
-            replies.append(await self._one(words))
-        waiting = _waiting.pop(self._server, {})
-        for future in sorted(waiting, key=waiting.__getitem__):
-            if not future.done():
-                future.get_loop().call_soon_threadsafe(_wake, future)
+            else:
+                replies.append(self._session.run(words))
+        self._server.wake()
         return replies
-
-    async def _one(self, words: Sequence[object]) -> object:
-        try:
-            return await self._redis.execute_command(*words)
-        except ResponseError as error:
-            return error
 
     async def _blocking(self, words: list[str | bytes | int | float], reply_s: float) -> object:
         at = words.index("BLOCK")
         limit_s = min(int(words[at + 1]) / 1000, reply_s)
         del words[at : at + 2]
+        streams = words[words.index("STREAMS") + 1 :]
+        names = [str(name).encode() for name in streams[: len(streams) // 2]]
         deadline = asyncio.get_running_loop().time() + limit_s
-        arrival = next(_arrivals)
         while True:
             # In the waiting room before looking: what comes between the look and the wait is then not missed.
-            future = asyncio.get_running_loop().create_future()
-            waiters = _waiting.setdefault(self._server, {})
-            waiters[future] = arrival
+            future = self._waits = self._server.wait(names)
             try:
-                reply = await self._one(words)
+                reply = self._session.run(words)
                 left = deadline - asyncio.get_running_loop().time()
                 if reply or left <= 0:
                     return reply or None
@@ -77,16 +61,17 @@ class MemoryLane:
             except TimeoutError:
                 return None
             finally:
-                waiters.pop(future, None)
+                self._server.forget(future)
+                self._waits = None
+
+    def interrupt(self, error: Exception) -> None:
+        """Let a blocked read fail."""
+        if self._waits is not None and not self._waits.done():
+            self._waits.set_exception(error)
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._redis.aclose()
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+        self._session.close()
 
 
 class MemoryConnector(Connector):
@@ -102,7 +87,7 @@ class MemoryConnector(Connector):
 
     async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
         """Open a connection."""
-        return MemoryLane(self._server)
+        return MemoryLane(MemoryServer.of(self._server))
 
     def node(self, tag: str) -> str:  # noqa: ARG002 - see open
         """There is one node."""

@@ -71,11 +71,16 @@ class Outbox:
         reply = await self._space.send(tag, "HGET", keys.actor(tag, sender, "journal"), f"c{seq}")
         return reply if isinstance(reply, bytes) else b""
 
-    async def sent(self, message: Message) -> bool:
-        """Take a message out of the outbox after a definite answer; False: somebody else did."""
-        reply = await self._space.call(
-            "sent", message.tag, message.entry, message.sender, message.generation, message.seq, self._space.clock
-        )
+    async def sent(self, message: Message, *, since: int | None = None) -> bool:
+        """Take a message out of the outbox after a definite answer; False: somebody else did.
+
+        ``since``: the space's stamp from before it was delivered. Raises LinkChanged: that may be lost, do it again.
+        """
+        words = (message.entry, message.sender, message.generation, message.seq, self._space.clock)
+        if since is None:
+            reply = await self._space.call("sent", message.tag, *words)
+        else:
+            reply = await self._space.call_if(since, "sent", message.tag, *words)
         return reply == 1
 
     async def has_earlier(self, message: Message, *, what: str, seq: str, token: str) -> bool:

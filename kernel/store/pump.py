@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kernel.errors import ServerRefused, ServerUnreachable
+from kernel.errors import LinkChanged, ServerRefused, ServerUnreachable
 from kernel.store.scripts import SCRIPTS, Script
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from kernel.store.link import Link
 
 Words = tuple[str | bytes | int | float, ...]
+LaneLost: TypeAlias = RedisConnectionError
+"""A lane broke: what was sent over it may have taken effect, or not."""
+LaneTimedOut: TypeAlias = RedisTimeoutError
+"""A reply did not come in time."""
 LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError, EOFError)
 AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED")
 """Error words of a node that cannot serve now, or is no longer the one to ask."""
@@ -44,14 +48,23 @@ class Lane(Protocol):
 class Call:
     """One command under way."""
 
-    __slots__ = ("future", "key", "script", "since", "words")
+    __slots__ = ("future", "holds", "key", "script", "since", "words")
 
-    def __init__(self, key: str, words: Words, script: Script | None, future: asyncio.Future[object]) -> None:
+    def __init__(
+        self,
+        key: str,
+        words: Words,
+        script: Script | None,
+        future: asyncio.Future[object],
+        holds: Callable[[], bool] | None = None,
+    ) -> None:
         self.key = key
         """By which its node is found again if the slot has moved."""
         self.words = words
         self.script = script
         self.future = future
+        self.holds = holds
+        """Whether it may still be sent."""
         self.since = 0.0
         """Loop time at which its node was first found away; 0: it was not."""
 
@@ -135,7 +148,8 @@ class Pump:
         while batch:
             try:
                 lane = self._lane or await self._open_lane()
-                batch = await self._resolve(batch, await lane.send([call.words for call in batch]))
+                batch = _that_hold(batch)
+                batch = batch and await self._resolve(batch, await lane.send([call.words for call in batch]))
                 if self._link.broken:
                     self._link.answered()
             except (*LOST, RedisError) as error:
@@ -195,6 +209,14 @@ class Pump:
         if again and self._lane is not None:
             await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
         return again
+
+
+def _that_hold(batch: list[Call]) -> list[Call]:
+    """Return the calls that may be sent; the others fail."""
+    for call in batch:
+        if call.holds is not None and not call.holds():
+            fail([call], LinkChanged(call.name))
+    return [call for call in batch if not call.future.done()]
 
 
 def fail(calls: Iterable[Call], error: Exception) -> None:

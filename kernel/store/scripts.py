@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _INCLUDE: Final = "--@ "
 
@@ -53,3 +56,13 @@ def _load() -> dict[str, Script]:
 
 
 SCRIPTS: Final[dict[str, Script]] = _load()
+
+_NAMES: Final[dict[str, str]] = {script.sha: script.name for script in SCRIPTS.values()}
+_NAMES_OF_TEXTS: Final[dict[str, str]] = {script.text: script.name for script in SCRIPTS.values()}
+
+
+def script_name(words: Sequence[str | bytes | int | float]) -> str:
+    """Return the name of the script that a command calls; empty if it calls none of these."""
+    if len(words) > 1 and words[0] in {"EVAL", "EVALSHA"}:
+        return (_NAMES if words[0] == "EVALSHA" else _NAMES_OF_TEXTS).get(str(words[1]), "")
+    return ""

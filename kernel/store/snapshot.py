@@ -6,12 +6,17 @@ It reads key by key: on a partition in use what it returns is not of one moment.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel.store.pump import Words
 from kernel.store.replies import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from kernel.store.space import Space
 
 PAGE: Final = 1000
@@ -87,8 +92,33 @@ class PartitionKeys:
 async def read_partition(space: Space, tag: str) -> PartitionKeys:
     """Read all keys of a partition."""
     found = PartitionKeys(tag)
-    await asyncio.gather(*(_read(space, found, key) for key in await _keys(space, tag)))
+    keys = await _keys(space, tag)
+    await asyncio.gather(*(_read_over(space, tag, read_key(found, key)) for key in keys))
     return found
+
+
+def read_partition_at_once(run: Callable[[Words], object], tag: str, keys: Iterable[bytes]) -> PartitionKeys:
+    """Read keys of a partition, of one moment: ``run`` runs a command and returns its reply."""
+    found = PartitionKeys(tag)
+    for key in keys:
+        if key.startswith(f"{tag}:".encode()):
+            reading = read_key(found, key.decode())
+            with contextlib.suppress(StopIteration):
+                asked = next(reading)
+                while True:
+                    asked = reading.send([run(words) for words in asked])
+    return found
+
+
+Reading = Generator[list[Words], list[object], None]
+"""Yields commands that may be sent at once, is sent their replies."""
+
+
+async def _read_over(space: Space, tag: str, reading: Reading) -> None:
+    with contextlib.suppress(StopIteration):
+        asked = next(reading)
+        while True:
+            asked = reading.send(await asyncio.gather(*(space.send(tag, *words) for words in asked)))
 
 
 async def _keys(space: Space, tag: str) -> list[str]:
@@ -102,60 +132,52 @@ async def _keys(space: Space, tag: str) -> list[str]:
         cursor = cursor.decode()
 
 
-async def _read(space: Space, found: PartitionKeys, key: str) -> None:
+def read_key(found: PartitionKeys, key: str) -> Reading:
+    """Read one key."""
     name = key.removeprefix(f"{found.tag}:")
     first, _, rest = name.partition(":")
-    if name in _SETS:
-        found.sets[name] = set(await _strings(space, key, "ZRANGE", key, 0, -1))
-    elif first == "index":
-        found.indexes[rest] = set(await _strings(space, key, "ZRANGE", key, 0, -1))
+    if name in _SETS or first == "index":
+        (reply,) = yield [("ZRANGE", key, 0, -1)]
+        (found.indexes if first == "index" else found.sets)[rest or name] = {item.decode() for item in listed(reply)}
     elif name in {"ready", "outbox"} or first == "q":
-        await _read_stream(space, found, key, name)
+        yield from _read_stream(found, key, name)
     elif rest and first != "app":
-        await _read_actor(space, found, key, first, rest)
+        yield from _read_actor(found, key, first, rest)
 
 
-async def _read_stream(space: Space, found: PartitionKeys, key: str, name: str) -> None:
-    entries, groups = await asyncio.gather(
-        space.send(key, "XRANGE", key, "-", "+"), space.send(key, "XINFO", "GROUPS", key)
-    )
+def _read_stream(found: PartitionKeys, key: str, name: str) -> Reading:
+    entries, groups = yield [("XRANGE", key, "-", "+"), ("XINFO", "GROUPS", key)]
     found.streams[name] = {entry.decode(): pairs(fields) for entry, fields in listed(entries)}
-    pending: list[str] = []
-    for group in listed(groups):
-        group_name = dict(zip(group[::2], group[1::2], strict=True))[b"name"]
-        reply = listed(await space.send(key, "XPENDING", key, group_name, "-", "+", PAGE))
-        pending += [item[0].decode() for item in reply]
-    found.pending[name] = pending
+    names = [dict(zip(group[::2], group[1::2], strict=True))[b"name"] for group in listed(groups)]
+    replies = yield [("XPENDING", key, group, "-", "+", PAGE) for group in names]
+    found.pending[name] = [item[0].decode() for reply in replies for item in listed(reply)]
 
 
-async def _read_actor(space: Space, found: PartitionKeys, key: str, kind: str, actor_id: str) -> None:
+def _read_actor(found: PartitionKeys, key: str, kind: str, actor_id: str) -> Reading:
     kind, _, part = kind.partition(".")
     address = f"{kind}/{actor_id}"
     actor = found.actors.setdefault(address, ActorKeys(address))
     actor.parts.add(part or "record")
     match part:
         case "":
-            fields, ttl = await asyncio.gather(space.send(key, "HGETALL", key), space.send(key, "PTTL", key))
+            fields, ttl = yield [("HGETALL", key), ("PTTL", key)]
             actor.record = pairs(fields)
             actor.expires = isinstance(ttl, int) and ttl > 0
         case "journal":
-            reply = listed(await space.send(key, "HGETALL", key))
+            (fields,) = yield [("HGETALL", key)]
+            reply = listed(fields)
             actor.journal = {n.decode(): value for n, value in zip(reply[::2], reply[1::2], strict=True)}
         case "open":
-            table = pairs(await space.send(key, "HGETALL", key))
-            actor.open = {int(seq): OpenCommand.of(value) for seq, value in table.items()}
+            (fields,) = yield [("HGETALL", key)]
+            actor.open = {int(seq): OpenCommand.of(value) for seq, value in pairs(fields).items()}
         case "events":
-            reply = listed(await space.send(key, "XRANGE", key, "-", "+"))
-            actor.mailbox = [entry.decode() for entry, _ in reply]
+            (entries,) = yield [("XRANGE", key, "-", "+")]
+            actor.mailbox = [entry.decode() for entry, _ in listed(entries)]
         case "large":
-            actor.large = set(await _strings(space, key, "HKEYS", key))
+            (names,) = yield [("HKEYS", key)]
+            actor.large = {item.decode() for item in listed(names)}
         case _:
             pass
-
-
-async def _strings(space: Space, key: str, *words: str | int) -> list[str]:
-    reply = listed(await space.send(key, *words))
-    return [item.decode() for item in reply]
 
 
 def pairs(reply: object) -> dict[str, str]:

@@ -148,7 +148,7 @@ class Space:
     async def _found(self) -> None:
         script = SCRIPTS["found"]
         asked = self._asked or self._default
-        seed = secrets.randbelow(2**32 - 1) + 1
+        seed = _random.randrange(1, 2**32)
         first = await self._found_in(0, asked, seed)
         recorded, form, self.seed = (int(field) for field in first)
         if self._asked is not None and recorded != self._asked:
@@ -210,14 +210,34 @@ class Space:
         """All links in use."""
         return tuple(self._links.values())
 
+    @property
+    def stamp(self) -> int:
+        """A number that changes whenever a connection breaks or is made."""
+        return sum(link.epoch + link.opened for link in self._links.values())
+
     def call(self, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call the script ``name`` on the slot of ``key``."""
         return self.link(key).call(SCRIPTS[name], key, *arguments)
+
+    def call_if(self, stamp: int, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
+        """Call a script that relies on what was done or read since ``stamp`` was taken.
+
+        If a connection broke or was made since, it fails with LinkChanged: a server that took another's place may not
+        have all that was acknowledged.
+        """
+        return self.link(key).call(SCRIPTS[name], key, *arguments, holds=lambda: self.stamp == stamp)
 
     def actor_call(self, name: str, address: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         """Call the script ``name`` on an actor's partition."""
         key = self.keys.tag_of(address)
         return self.link(key).call(SCRIPTS[name], key, *arguments)
+
+    def actor_call_if(
+        self, stamp: int, name: str, address: str, *arguments: str | bytes | float
+    ) -> asyncio.Future[object]:
+        """Call a script on an actor's partition, as ``call_if``."""
+        key = self.keys.tag_of(address)
+        return self.link(key).call(SCRIPTS[name], key, *arguments, holds=lambda: self.stamp == stamp)
 
     def send(self, key: str, *words: str | bytes | float) -> asyncio.Future[object]:
         """Send a plain command that may be repeated to the node of ``key``."""

@@ -110,9 +110,6 @@ class Turns:
         count = max(record.commands, record.kept)
         fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
         values = await self._values(tag, journal, fields)
-        payloads = self._space.payloads
-        written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
-        commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
         events = {
             event.number: event
             for seq in range(1, count + 1)
@@ -123,9 +120,16 @@ class Turns:
         others = [f"e{n}" for n in range(record.first, last + 1) if n not in events]
         for name, field in (await self._values(tag, journal, others)).items():
             events[int(name[1:])] = other_event(field)
-        now = await self._space.send(tag, "HGET", keys.actor(tag, address), "generation")
-        if now != record.generation.encode():
+        # Before anything is taken for missing: it may have begun anew, or been deleted, while it was read, or the
+        # server may have lost its last writes.
+        now, count_now = listed(
+            await self._space.send(tag, "HMGET", keys.actor(tag, address), "generation", "commands")
+        )
+        if now != record.generation.encode() or int(count_now) < record.commands:
             raise StaleGeneration(str(now))
+        payloads = self._space.payloads
+        written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
+        commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
         fed = as_fed([events[n] for n in sorted(events)])
         return History(record, commands, await payloads.get_events(address, fed))
 

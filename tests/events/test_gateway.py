@@ -264,7 +264,7 @@ async def test_nothing_is_lost_when_the_worker_dies_in_between(
     define(second)
     answering = asyncio.Event()
 
-    async def never(*_: object) -> bool:
+    async def never(*_: object, **__: object) -> bool:
         answering.set()
         await asyncio.Event().wait()
         return True

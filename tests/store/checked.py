@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-from kernel.event import Event
 from kernel.store.audit import violations
-from kernel.store.journal import other_event, outcome_event
-from kernel.store.snapshot import ActorKeys, read_partition
+from kernel.store.chronicle import Chronicle
+from kernel.store.snapshot import read_partition
 from kernel.store.space import Space
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-class Memory:
-    """Every event id ever seen and what it stood for (I7), every outcome within its generation (I1)."""
-
-    def __init__(self) -> None:
-        self._events: dict[tuple[str, str], Event] = {}
-        self._outcomes: dict[tuple[str, str, int], bytes] = {}
-
-    def changes(self, actor: ActorKeys) -> Iterator[str]:
-        """Yield what has changed that must not."""
-        generation = actor.record.get("generation", "")
-        for name, value in actor.journal.items():
-            if name[0] not in "re" or name == "result":
-                continue
-            if name[0] == "r":
-                event = outcome_event(int(name[1:]), value)
-                if self._outcomes.setdefault((actor.address, generation, event.seq), value) != value:
-                    yield f"I1: {actor.address}: outcome {event.seq} was recorded twice"
-            else:
-                event = other_event(value)
-            if self._events.setdefault((actor.address, event.id), event) != event:
-                yield f"I7: {actor.address}: event id {event.id} was issued twice"
 
 
 class CheckedSpace(Space):
     """See the module's docstring. ``lenient``: findings that a test brings about on purpose."""
 
-    memory: Memory
+    memory: Chronicle
     checking = True
 
     def call(self, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
@@ -55,7 +27,7 @@ class CheckedSpace(Space):
     ) -> object:
         if not hasattr(self, "_one"):
             self._one = asyncio.Lock()
-            self.memory = Memory()
+            self.memory = Chronicle()
         async with self._one:
             reply = await Space.call(self, name, key, *arguments)
             if self.checking:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel.refusals import Gone, NotFound
+from kernel.refusals import Gone, NotFound, StaleGeneration
 from tests.store.bench import A, Bench, timer, wait
 
 
@@ -77,3 +77,20 @@ async def test_an_unknown_and_a_deleted_actor_are_told_apart(bench: Bench) -> No
     await bench.store.instances.cleanup(A)
     with pytest.raises(Gone):
         await bench.record()
+
+
+async def test_a_history_of_what_was_deleted_meanwhile_is_refused(bench: Bench) -> None:
+    await bench.started(wait())
+    record = (await bench.store.turns.fetch(A, generation="", fed="0-0")).record
+    await bench.store.instances.cancel(A, payload=b"")
+    await bench.store.instances.cleanup(A)
+    with pytest.raises(StaleGeneration):
+        await bench.store.turns.history(A, record)
+
+
+async def test_a_history_of_which_the_server_lost_a_part_is_refused(bench: Bench) -> None:
+    await bench.started(wait())
+    record = (await bench.store.turns.fetch(A, generation="", fed="0-0")).record
+    more = record._replace(commands=record.commands + 1)
+    with pytest.raises(StaleGeneration):
+        await bench.store.turns.history(A, more)

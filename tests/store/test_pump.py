@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
-from kernel.errors import ServerUnreachable
+from kernel.errors import LinkChanged, ServerUnreachable
 from kernel.memory import drop_memory_server
 from kernel.store.connect import connector
 from kernel.store.hearing import Hearing
@@ -171,4 +171,15 @@ async def test_a_server_that_may_only_be_read_is_waited_for_no_longer_than_the_p
         await link.send("k", "SET", "k", 1)
     assert "secret" not in str(caught.value)
     assert link.broken
+    await link.close()
+
+
+async def test_what_relies_on_a_connection_that_broke_is_not_sent_again(runner: asyncio.Runner) -> None:
+    replies: list[object] = [RedisConnectionError("gone"), 1]
+    server = Server(lambda words: b"OK" if words[0] == "SCRIPT" else replies.pop(0))
+    link = Link(server.connect, url="redis://test", patience_s=None)
+    epoch = link.epoch
+    with pytest.raises(LinkChanged, match="answer was not sent"):
+        await link.call(SCRIPTS["answer"], "{t:0}", holds=lambda: link.epoch == epoch)
+    assert await link.call(SCRIPTS["answer"], "{t:0}") == 1
     await link.close()

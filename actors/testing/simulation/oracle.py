@@ -1,0 +1,118 @@
+"""Oracle: looks into the server after every call that took effect, and says what is not as it must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kernel import Chronicle, PartitionKeys, read_partition_at_once, script_name, violations, violations_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from actors.testing.simulation.world import World
+    from kernel import Words
+
+WHOLE_EVERY: Final = 50
+"""Writes between two looks at everything."""
+PARTS: Final = ("", ".journal", ".open", ".events", ".large")
+LIVE: Final = frozenset({"running", "canceling", "scheduled", "stopped"})
+_MANY: Final = frozenset({"promote", "requeue", "claim", "reconcile"})
+"""Scripts that move several actors' things at once."""
+_UNTOUCHED: Final = frozenset({"heartbeat", "register", "fence", "found", "forget"})
+
+
+class Oracle:
+    """Checks I1, I2, I5, I6 and I7 on what a write touched, and now and then on all."""
+
+    def __init__(self, world: World, tags: Sequence[str]) -> None:
+        """``tags``: of all partitions."""
+        self._world = world
+        self._tags = tuple(tags)
+        self._session = world.server.session()
+        self._chronicle = Chronicle()
+        self._since = 0
+        self.found: list[str] = []
+        """What is wrong, each a sentence; the first is what matters."""
+        self.statuses: dict[str, str] = {}
+        """Of all actors, by address."""
+
+    def close(self) -> None:
+        """Look no more."""
+        self._session.close()
+
+    def look_at(self, words: Words, replies: list[object]) -> None:
+        """Look at what a call touched."""
+        if self.found:
+            return
+        name = script_name(words)
+        if name in _UNTOUCHED:
+            return
+        self._since += 1
+        texts: list[str] = []
+        if name in _MANY or self._since >= WHOLE_EVERY:
+            texts = self.whole()
+        elif (touched := _address(words)) is not None:
+            tag = str(words[3])
+            found = self._read(tag, self._keys_of(tag, touched))
+            texts = violations_of(found, touched)
+            self._remember(found, texts)
+        if texts:
+            self.found += [f"after {name or words[0]!r} {_shown(words)} -> {replies[-1]!r:.200}:", *texts]
+
+    def whole(self) -> list[str]:
+        """Look at everything; return what is wrong."""
+        self._since = 0
+        texts: list[str] = []
+        keys = self._world.server.names()
+        self.statuses = {}
+        for tag in self._tags:
+            found = self._read(tag, keys)
+            texts += violations(found)
+            self._remember(found, texts)
+        return texts
+
+    def rolled_back(self) -> None:
+        """The server has lost its last writes."""
+        self._chronicle.rolled_back()
+        self.found += [] if self.found else self.whole()
+
+    @property
+    def living(self) -> list[str]:
+        """Addresses of all that has not ended."""
+        return [address for address, status in self.statuses.items() if status in LIVE]
+
+    @property
+    def posted(self) -> int:
+        """How many messages are on their way."""
+        lengths = [self._session.run(("XLEN", f"{tag}:outbox")) for tag in self._tags]
+        return sum(length for length in lengths if isinstance(length, int))
+
+    def _remember(self, found: PartitionKeys, texts: list[str]) -> None:
+        for actor in found.actors.values():
+            texts += self._chronicle.changes(actor)
+            if "status" in actor.record:
+                self.statuses[actor.address] = actor.record["status"]
+
+    def _read(self, tag: str, keys: Iterable[bytes]) -> PartitionKeys:
+        return read_partition_at_once(self._session.run, tag, keys)
+
+    def _keys_of(self, tag: str, address: str) -> Iterator[bytes]:
+        """Yield the keys of an actor, and those that many share."""
+        kind, _, actor_id = address.partition("/")
+        own = {f"{tag}:{kind}{part}:{actor_id}".encode() for part in PARTS}
+        shared = tuple(f"{tag}:{name}".encode() for name in ("q:", "index:"))
+        named = {f"{tag}:{name}".encode() for name in ("held", "delayed", "retries", "ready", "outbox")}
+        return (key for key in self._world.server.names() if key in own or key in named or key.startswith(shared))
+
+
+def _address(words: Words) -> str | None:
+    """Return the address of the actor that a call is about."""
+    for word in words[4:8]:
+        if isinstance(word, str) and "/" in word:
+            return word.rsplit("|", 1)[-1]
+    return None
+
+
+def _shown(words: Words) -> str:
+    shown: list[Any] = [word if not isinstance(word, bytes) else word[:40] for word in words[3:18]]
+    return repr(shown)
