@@ -30,6 +30,7 @@ STARTS_MAX: Final = 5
 BUS_OFFSET: Final = 10_000
 PORTS: Final = range(12_000, 22_000)
 """Below the ports that systems hand out by themselves, and so are those of the Cluster's bus above them."""
+CONFIGURATION: Final = "server.conf"
 _PROBE_S: Final = 0.02
 
 T = TypeVar("T")
@@ -183,7 +184,7 @@ class Node:
         """CONFIG SET, with _ for -: ``appendfsync``, ``maxmemory``, ``min_replicas_to_write`` …; kept over restarts."""
         for name, value in settings.items():
             self.ask("CONFIG", "SET", name.replace("_", "-"), value)
-            self._settings[name.replace("_", "-")] = value
+        self.ask("CONFIG", "REWRITE")
 
     def limit_files(self, bytes_max: int | None) -> None:
         """Let no file grow beyond a size, as a full disk would (writes fail, EFBIG); None: any size. Linux only.
@@ -203,6 +204,7 @@ class Node:
         first = not self.port
         for _ in range(STARTS_MAX):
             self.port = free_port() if first else self.port
+            self._write_settings(anew=first)
             self._spawn()
             with contextlib.suppress(NotInTime):
                 wait_until(lambda: self.answers() or not self.runs, f"a start of {self}")
@@ -211,18 +213,20 @@ class Node:
             self.kill()
         raise NotInTime(f"{self} did not start: {self.log_tail()}")
 
+    def _write_settings(self, *, anew: bool) -> None:
+        file = self.folder / CONFIGURATION
+        if file.exists() and not anew:
+            # Servers and Sentinels write into it what they became: primary or replica, of whom.
+            return
+        lines = [f"port {self.port}", f"bind {HOST}", f"dir {self.folder}", f"logfile {self.folder / 'server.log'}"]
+        own = [f'{name} "{value}"' for name, value in self._settings.items()]
+        file.write_text("\n".join([*lines, self._sentinel_text or "\n".join(own), ""]), encoding="utf-8")
+
     def _spawn(self) -> None:
         self._forget_client()
-        file = self.folder / "server.conf"
-        lines = [f"port {self.port}", f"bind {HOST}", f"dir {self.folder}", f"logfile {self.folder / 'server.log'}"]
-        if self._sentinel_text:
-            # A Sentinel writes what it learned into this file: a restarted one reads it again.
-            text = file.read_text(encoding="utf-8") if file.exists() else "\n".join([*lines, self._sentinel_text])
-        else:
-            text = "\n".join([*lines, *(f'{name} "{value}"' for name, value in self._settings.items())])
-        file.write_text(text, encoding="utf-8")
+        mode = ["--sentinel"] if self._sentinel_text else []
         self._process = subprocess.Popen(
-            [self._binary, file, *(["--sentinel"] if self._sentinel_text else [])],
+            [self._binary, self.folder / CONFIGURATION, *mode],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
