@@ -8,7 +8,8 @@ from typing import Final
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import InvalidUrl, ServerUnreachable
-from kernel.store.lanes import CONNECT_S_MAX, ClusterConnector, Connector, SentinelConnector, ServerConnector
+from kernel.store.cluster import ClusterConnector
+from kernel.store.lanes import CONNECT_S_MAX, Connector, SentinelConnector, ServerConnector
 from kernel.store.link import LOST
 from kernel.store.pump import refused
 

@@ -109,9 +109,6 @@ class Turns:
         count = max(record.commands, record.kept)
         fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
         values = await self._values(tag, journal, fields)
-        payloads = self._space.payloads
-        written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
-        commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
         events = {
             event.number: event
             for seq in range(1, count + 1)
@@ -122,10 +119,23 @@ class Turns:
         others = [f"e{n}" for n in range(record.first, last + 1) if n not in events]
         for name, field in (await self._values(tag, journal, others)).items():
             events[int(name[1:])] = other_event(field)
-        now = await self._space.send(tag, "HGET", keys.actor(tag, address), "generation")
-        if now != record.generation.encode():
-            raise StaleGeneration(str(now))
+        await self._check_still(tag, address, record)
+        payloads = self._space.payloads
+        written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
+        commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
         return History(record, commands, await payloads.get_events(address, [events[n] for n in sorted(events)]))
+
+    async def _check_still(self, tag: str, address: str, record: Record) -> None:
+        """Raise StaleGeneration if the actor began anew since, or its server lost its last writes (a failover)."""
+        fields = ("generation", "commands", "appended")
+        reply = await self._space.send(tag, "HMGET", keys.actor(tag, address), *fields)
+        generation, commands, appended = (value or b"" for value in listed(reply))
+        if (
+            generation != record.generation.encode()
+            or int(commands or 0) < record.commands
+            or event_number(appended.decode() or ZERO) < event_number(record.appended)
+        ):
+            raise StaleGeneration(generation.decode())
 
     async def _values(self, tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
         pages = [fields[i : i + PAGE] for i in range(0, len(fields), PAGE)]

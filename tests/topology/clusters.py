@@ -103,7 +103,7 @@ class Cluster(OfNodes):
         slot = slot_of(key)
         named: list[Node] = []
         for node in self.nodes:
-            if not node.runs:
+            if not node.answers():
                 continue
             with contextlib.suppress(RedisError, OSError):
                 view = self._seen_by(node)
@@ -112,17 +112,21 @@ class Cluster(OfNodes):
         return max(set(named), key=named.count)
 
     def replica_of(self, primary: Node) -> Node:
-        """Return a replica of a primary, both running."""
-        view = self._seen_by(primary)
+        """Return a replica of a primary, when there is one in touch with it."""
         own = self.id_of(primary)
-        return next(self._node_of(known.id, view) for known in view if known.primary_id == own)
+
+        def found() -> Node | None:
+            view = self._seen_by(primary)
+            replicas = [self._node_of(known.id, view) for known in view if known.primary_id == own]
+            return next((node for node in replicas if _in_touch(node)), None)
+
+        node = wait_until(found, f"a replica of {primary}", seconds_max=FAILOVER_S_MAX)
+        assert node is not None
+        return node
 
     def failover(self, primary: Node) -> Node:
         """Have a primary's replica take over in order, nothing lost; return the new primary."""
         replica = self.replica_of(primary)
-        wait_until(
-            lambda: replica.info("replication")["master_link_status"] == "up", "a replica in touch with its primary"
-        )
         replica.ask("CLUSTER", "FAILOVER")
         self.await_primary(replica)
         return replica
@@ -131,7 +135,7 @@ class Cluster(OfNodes):
         """Wait until a node is a primary and the nodes that answer know it."""
 
         def known() -> bool:
-            others = [other for other in self.nodes if other.runs and other.answers()]
+            others = [other for other in self.nodes if other.answers()]
             own = self.id_of(node)
             return all(
                 "master" in known.flags and known.slots
@@ -187,6 +191,10 @@ class Cluster(OfNodes):
                 view = self._seen_by(node)
                 return next(self._node_of(known.id, view) for known in view if _holds(known, slot))
         raise AssertionError("no node of the Cluster answers")
+
+
+def _in_touch(node: Node) -> bool:
+    return bool(node.answers() and node.info("replication").get("master_link_status") == "up")
 
 
 def _holds(known: Known, slot: int) -> bool:

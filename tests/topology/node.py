@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from tests.topology import keeper
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 START_S_MAX: Final = 20.0
+REPLY_S_MAX: Final = 1.0
+"""How long a node may take to answer the tests; one that is paused does not."""
 STARTS_MAX: Final = 5
 """Another process may take a port between its choice and the server's start; then another is chosen."""
 BUS_OFFSET: Final = 10_000
@@ -136,6 +140,8 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Redis | None = None
         self.port = 0
+        self.paused = False
+        """Whether it was paused here."""
 
     def __repr__(self) -> str:
         return f"<{self.address}>"
@@ -165,7 +171,13 @@ class Node:
         """Return the reply to one command, text decoded. Raises what redis-py raises."""
         if self._client is None:
             self._client = Redis(
-                host=HOST, port=self.port, socket_timeout=2, socket_connect_timeout=2, decode_responses=True, protocol=2
+                host=HOST,
+                port=self.port,
+                protocol=2,
+                decode_responses=True,
+                socket_timeout=REPLY_S_MAX,
+                socket_connect_timeout=REPLY_S_MAX,
+                retry=Retry(NoBackoff(), 0),
             )
         return cast("Any", self._client).execute_command(*words)
 
@@ -175,6 +187,8 @@ class Node:
 
     def answers(self) -> bool:
         """Whether it answers and has loaded what it holds."""
+        if self.paused:
+            return False
         try:
             return bool(self.ask("PING"))
         except (RedisError, OSError):
@@ -247,6 +261,7 @@ class Node:
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
+        self.paused = False
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -268,10 +283,12 @@ class Node:
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+        self.paused = True
 
     def resume(self) -> None:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
+        self.paused = False
 
     def log_tail(self) -> str:
         """Return the end of its log."""

@@ -91,7 +91,7 @@ class OfNodes(Place):
     @property
     def primaries(self) -> list[Node]:
         """Those that take writes now, as they see it themselves."""
-        return [node for node in self.nodes if node.runs and node.info("replication")["role"] == "master"]
+        return [node for node in self.nodes if node.answers() and node.info("replication")["role"] == "master"]
 
     def empty(self) -> None:
         """Delete every key and every script."""

@@ -22,7 +22,7 @@ FAILOVER_S_MAX: Final = 40.0
 _HASTE: Final = (
     # Sentinels look for each other every two seconds, ask for roles every ten, and do nothing for thirty after the
     # machine was too busy for them. (Since 7.0; an older one is waited for.)
-    *("PUBLISH-PERIOD", 200, "INFO-PERIOD", 500, "ASK-PERIOD", 200, "TILT-PERIOD", 1000, "PING-PERIOD", 200),
+    *("PUBLISH-PERIOD", 400, "INFO-PERIOD", 500, "ASK-PERIOD", 200, "TILT-PERIOD", 1000, "PING-PERIOD", 200),
 )
 
 
@@ -57,10 +57,20 @@ class Sentinels(OfNodes):
         self.url = f"redis+sentinel://{','.join(sentinel.address for sentinel in self.sentinels)}/{SERVICE}"
         wait_until(self._agree, "the Sentinels to find each other and the replica")
 
+    def _is_settled(self, sentinel: Node) -> bool:
+        """Tell whether a Sentinel sees one primary and its replica, each as it reports itself, and does nothing."""
+        about = _fields(sentinel.ask("SENTINEL", "MASTER", SERVICE))
+        replicas = [_fields(reply) for reply in sentinel.ask("SENTINEL", "REPLICAS", SERVICE)]
+        return (
+            about["flags"] == "master"
+            and about["role-reported"] == "master"
+            and [(replica["flags"], replica["role-reported"], replica["master-port"]) for replica in replicas]
+            == [("slave", "slave", about["port"])]
+        )
+
     def _agree(self) -> bool:
         for sentinel in self.sentinels:
-            reply: list[str] = sentinel.ask("SENTINEL", "MASTER", SERVICE)
-            about: dict[str, str] = dict(zip(reply[::2], reply[1::2], strict=True))
+            about = _fields(sentinel.ask("SENTINEL", "MASTER", SERVICE))
             if int(about["num-other-sentinels"]) != SENTINELS - 1 or int(about["num-slaves"]) != 1:
                 return False
         return True
@@ -81,13 +91,13 @@ class Sentinels(OfNodes):
 
     def failover(self) -> Node:
         """Have the Sentinels make the replica the primary, nothing having died; return the new primary."""
+        self.await_replicated()
         before = self.primary()
 
         def changed() -> bool:
             if self.primary() is not before:
                 return True
-            # Refused while one is under way. One may come to nothing, too: a Sentinel that has not heard of it makes
-            # the promoted node a replica again.
+            # Refused while one is under way.
             self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
             return False
 
@@ -106,12 +116,21 @@ class Sentinels(OfNodes):
         return node
 
     def await_replicated(self) -> None:
-        """Wait until both nodes run and one is a replica in touch with the other."""
+        """Wait until both nodes run, one is a replica in touch with the other, and all Sentinels have seen that.
+
+        Before they have, a Sentinel makes a newly promoted node a replica again, and what it took since is lost.
+        """
 
         def whole() -> bool:
             infos = [node.info("replication") for node in self.nodes]
-            return sorted(info["role"] for info in infos) == ["master", "slave"] and all(
-                info["role"] == "master" or info["master_link_status"] == "up" for info in infos
+            return (
+                sorted(info["role"] for info in infos) == ["master", "slave"]
+                and all(info["role"] == "master" or info["master_link_status"] == "up" for info in infos)
+                and all(self._is_settled(sentinel) for sentinel in self.sentinels)
             )
 
         wait_until(whole, "a replica in touch with its primary", seconds_max=FAILOVER_S_MAX)
+
+
+def _fields(reply: list[str]) -> dict[str, str]:
+    return dict(zip(reply[::2], reply[1::2], strict=True))
