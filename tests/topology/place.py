@@ -22,6 +22,8 @@ class Place(ABC):
 
     name: str
     url: str
+    partitions = 12
+    """Of the namespaces that tests found in it."""
 
     @abstractmethod
     def __enter__(self) -> Self:

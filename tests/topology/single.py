@@ -26,6 +26,7 @@ class Memory(Place):
     """A server inside this process."""
 
     name = "memory"
+    partitions = 1
 
     def __enter__(self) -> Self:
         self.url = f"memory://{uuid4().hex}"
@@ -44,6 +45,7 @@ class Embedded(Place):
     """An embedded server of a folder of its own."""
 
     name = "embedded"
+    partitions = 1
 
     def __init__(self, binary: Path) -> None:
         """``binary``: the server program that the guard shall run."""

@@ -1,0 +1,73 @@
+"""Fixtures of the conformance suite: every place, each with a warm cache and with a replay at every event."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from actors import WorkflowManager
+from tests.conformance.here import Here
+from tests.topology.place import Place
+from tests.topology.places import PLACES, NotHere, make
+
+TEST_S_MAX: Final = 60.0
+"""No test may take longer: whatever it waits for will not come."""
+ASKED: Final = os.environ.get("HEADRACE_PLACES", "all")
+"""Names of places with commas between them, or ``all``."""
+
+_CHOSEN: Final = PLACES if ASKED == "all" else tuple(ASKED.split(","))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run tests that are coroutines on the loop of the fixture ``runner``."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def bounded() -> None:
+        async with asyncio.timeout(TEST_S_MAX):
+            await pyfuncitem.obj(**arguments)
+
+    runner = pyfuncitem.funcargs["runner"]
+    assert isinstance(runner, asyncio.Runner)
+    runner.run(bounded())
+    return True
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=[pytest.mark.server] if name != "memory" else []) for name in _CHOSEN],
+)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Start a place once for all tests that run there; skip them where it cannot be started."""
+    try:
+        place = make(request.param)
+    except NotHere as error:
+        pytest.skip(str(error))
+    with place:
+        yield place
+
+
+@pytest.fixture(params=["warm", "replay"])
+def here(request: pytest.FixtureRequest, place: Place, runner: asyncio.Runner) -> Iterator[Here]:
+    """Give managers and workers at the place, in a namespace of the test's own, which is sound at the end."""
+    here = Here(place, cache_instances=10_000 if request.param == "warm" else 0)
+    yield here
+    runner.run(here.close())
+
+
+@pytest.fixture
+def manager(here: Here) -> WorkflowManager:
+    return here.manager()
