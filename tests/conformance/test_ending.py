@@ -163,6 +163,12 @@ async def test_cleanup_leaves_no_key_but_tombstones_that_expire(here: Here, mana
         with pytest.raises(WorkflowFailed):
             await handles[1].result()
         await handles[2].result()
+
+        async def all_told() -> bool:
+            views = [view for handle in handles for view in await handle.steps()]
+            return [view.state for view in views if view.kind == "on_complete"] == ["completed"] * 3
+
+        await until(all_told)
         for handle in handles:
             assert await handle.cleanup()
 
