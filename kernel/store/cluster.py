@@ -15,7 +15,7 @@ from redis.cluster import RedisCluster as BlockingCluster
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
-from kernel.store.lanes import BLOCKING_SETTINGS, SETTINGS, Connector, connected
+from kernel.store.lanes import ASK_S_MAX, BLOCKING_SETTINGS, SETTINGS, Connector, connected
 from kernel.store.link import LOST
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from kernel.store.lanes import RedisLane
 
-ASK_S_MAX: Final = 1.0
-"""How long one node may take to tell the table, before another is asked."""
 _PORT: Final = 6379
 
 _BlockingNode: Final = cast("Any", BlockingNode)  # redis-py leaves these untyped, or nearly

@@ -9,9 +9,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import InvalidUrl, ServerUnreachable
 from kernel.store.cluster import ClusterConnector
-from kernel.store.lanes import CONNECT_S_MAX, Connector, SentinelConnector, ServerConnector
+from kernel.store.lanes import CONNECT_S_MAX, Connector, ServerConnector
 from kernel.store.link import LOST
 from kernel.store.pump import refused
+from kernel.store.sentinel import SentinelConnector
 
 COMMAND_S_MAX: Final = 60.0
 """How long a person's command may take."""

@@ -12,11 +12,9 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry as BlockingRetry
-from redis.sentinel import Sentinel as BlockingSentinel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
 REPLY_S_MAX: Final = 5.0
 """A server that owes a reply for longer is taken for lost; the connection is made anew."""
 CONNECT_S_MAX: Final = 5.0
+ASK_S_MAX: Final = 1.0
+"""How long a Sentinel, or a node of a Cluster, may take to tell who serves, before another is asked."""
 SETTINGS: Final[dict[str, Any]] = {
     "protocol": 2,
     "decode_responses": False,
@@ -41,8 +41,6 @@ BLOCKING_SETTINGS: Final = SETTINGS | {"socket_timeout": REPLY_S_MAX, "retry": B
 
 
 _pack: Final = cast("Callable[[Words], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
-_BlockingSentinel: Final = cast("Any", BlockingSentinel)  # redis-py leaves these untyped
-_Sentinel: Final = cast("Any", Sentinel)
 
 
 class RedisLane:
@@ -97,7 +95,7 @@ class Connector(ABC):
         """Learn the topology, where there is one."""
 
     async def refresh(self) -> None:  # noqa: B027 - as above
-        """Learn the topology anew, after a node said that a slot moved."""
+        """Learn the topology anew, after a node said that a slot moved, or a connection broke."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -137,49 +135,12 @@ class ServerConnector(Connector):
             await self._client.aclose()
 
 
-class SentinelConnector(Connector):
-    """The primary that Sentinels agree on: ``redis+sentinel://host:port,host:port/service``."""
-
-    def __init__(self, url: str) -> None:
-        """Keep where the Sentinels are; they are asked at each connection."""
-        self.url = url
-        rest = url.partition("://")[2]
-        hosts, _, tail = rest.partition("/")
-        service, _, database = tail.partition("/")
-        credentials, _, hosts = hosts.rpartition("@")
-        user, _, password = credentials.partition(":")
-        addresses = [(host.partition(":")[0], int(host.partition(":")[2] or 26379)) for host in hosts.split(",")]
-        self._login = {"db": int(database or 0), "username": user or None, "password": password or None}
-        self._addresses, self._service = addresses, service or "mymaster"
-        self._sentinel = _Sentinel(addresses, socket_timeout=CONNECT_S_MAX, socket_connect_timeout=CONNECT_S_MAX)
-        self._client: Redis = self._sentinel.master_for(self._service, **SETTINGS | self._login)
-
-    async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
-        """Ask the Sentinels for the primary and connect."""
-        return await connected(cast("Any", self._client.connection_pool).make_connection())
-
-    def node(self, tag: str) -> str:  # noqa: ARG002 - see open
-        """There is one primary at a time."""
-        return ""
-
-    def client(self, tag: str) -> Redis:  # noqa: ARG002 - see open
-        """Return the client of the primary."""
-        return self._client
-
-    def blocking_client(self) -> BlockingRedis:
-        """Return a client of the primary for a thread."""
-        sentinel = _BlockingSentinel(self._addresses, socket_timeout=CONNECT_S_MAX)
-        client: BlockingRedis = sentinel.master_for(self._service, **BLOCKING_SETTINGS | self._login)
-        return client
-
-    async def close(self) -> None:
-        """Close the clients' connections."""
-        await self._client.aclose()
-        for sentinel in self._sentinel.sentinels:
-            await sentinel.aclose()
-
-
 async def connected(connection: Any) -> RedisLane:  # noqa: ANN401 - redis-py leaves its pools untyped
     """Connect what redis-py's pool has made, and take it over."""
-    await connection.connect()
+    try:
+        await connection.connect()
+    except BaseException:
+        # Cancelled, or refused after the socket was open: nobody else would close it.
+        await connection.disconnect(nowait=True)
+        raise
     return RedisLane(connection)

@@ -220,6 +220,9 @@ class Space:
         """Learn anew who serves what, after a connection of one's own broke or was sent elsewhere."""
         if self.connector.is_cluster:
             await asyncio.shield(self._begin_rehousing())
+            return
+        with contextlib.suppress(*LOST, RedisError):
+            await self.connector.refresh()
 
     async def _rehouse(self) -> None:
         await asyncio.sleep(REFRESH_S)

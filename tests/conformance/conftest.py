@@ -12,6 +12,7 @@ import pytest
 
 from actors import WorkflowManager
 from tests.conformance.here import Here
+from tests.conformance.load import FIGURES
 from tests.topology.place import Place
 from tests.topology.places import PLACES, NotHere, make
 
@@ -21,6 +22,17 @@ ASKED: Final = os.environ.get("HEADRACE_PLACES", "all")
 """Names of places with commas between them, or ``all``."""
 
 _CHOSEN: Final = PLACES if ASKED == "all" else tuple(ASKED.split(","))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about one kind of place (marker ``only``) in all others: it would only be skipped."""
+    unfit = {item for item in items if (only := item.get_closest_marker("only")) and _place_of(item) not in only.args}
+    items[:] = [item for item in items if item not in unfit]
+    config.hook.pytest_deselected(items=list(unfit))
+
+
+def _place_of(item: pytest.Item) -> object:
+    return item.callspec.params.get("place") if isinstance(item, pytest.Function) else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,23 +52,31 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    for figure in FIGURES:
+        terminalreporter.write_line(figure)
+
+
 @pytest.fixture
 def runner() -> Iterator[asyncio.Runner]:
     with asyncio.Runner() as runner:
         yield runner
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=[pytest.mark.server] if name != "memory" else []) for name in _CHOSEN],
-)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Start a place once for all tests that run there; skip them where it cannot be started."""
+def _param(name: str) -> object:
+    marks = [pytest.mark.server] if name != "memory" else []
     try:
-        place = make(request.param)
+        make(name)
     except NotHere as error:
-        pytest.skip(str(error))
-    with place:
+        marks.append(pytest.mark.skip(reason=str(error)))
+    return pytest.param(name, marks=marks)
+
+
+@pytest.fixture(scope="session", params=[_param(name) for name in _CHOSEN])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Start a place once for all tests that run there."""
+    with make(request.param) as place:
         yield place
 
 

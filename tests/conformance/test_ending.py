@@ -156,7 +156,9 @@ async def test_cleanup_leaves_no_key_but_tombstones_that_expire(here: Here, mana
 
     async with here.working(manager):
         before = await here.keys(manager)
-        handles = await manager.start_many(flow.with_options(on_complete=told, context=None).bind(i == 1) for i in range(3))
+        handles = await manager.start_many(
+            flow.with_options(on_complete=told, context=None).bind(i == 1) for i in range(3)
+        )
         for handle in handles:
             await handle.send_event("go")
         await handles[0].result()
