@@ -13,6 +13,8 @@ import pytest
 from actors import WorkflowManager
 from tests.conformance.here import Here
 from tests.conformance.load import FIGURES
+from tests.conformance.monitoring import SlotWatch
+from tests.topology.clusters import Cluster
 from tests.topology.place import Place
 from tests.topology.places import PLACES, NotHere, make
 
@@ -80,8 +82,19 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield place
 
 
+@pytest.fixture(scope="session")
+def slots(place: Place) -> Iterator[SlotWatch | None]:
+    """Watch all that scripts do in a Cluster, from its first test to its last."""
+    if not isinstance(place, Cluster):
+        yield None
+        return
+    watch = SlotWatch(place.nodes)
+    yield watch
+    watch.close()
+
+
 @pytest.fixture(params=["warm", "replay"])
-def here(request: pytest.FixtureRequest, place: Place, runner: asyncio.Runner) -> Iterator[Here]:
+def here(request: pytest.FixtureRequest, place: Place, slots: object, runner: asyncio.Runner) -> Iterator[Here]:
     """Give managers and workers at the place, in a namespace of the test's own, which is sound at the end."""
     here = Here(place, cache_instances=10_000 if request.param == "warm" else 0)
     yield here

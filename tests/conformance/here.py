@@ -26,16 +26,17 @@ class Here:
         self._cache_instances = cache_instances
         self._managers: list[WorkflowManager] = []
 
-    def manager(self, **options: Any) -> WorkflowManager:
+    def manager(self, **options: object) -> WorkflowManager:
         """Make a manager: another process, or another version of the code."""
         settings: dict[str, Any] = {"partitions": self.place.partitions, **options}
         manager = WorkflowManager(self.place.url, namespace=self.namespace, **settings)
         self._managers.append(manager)
         return manager
 
-    def working(self, manager: WorkflowManager, **options: Any) -> AbstractAsyncContextManager[Worker]:
+    def working(self, manager: WorkflowManager, **options: object) -> AbstractAsyncContextManager[Worker]:
         """Run a worker during a block."""
-        return manager.worker(cache_instances=self._cache_instances, **options)
+        settings: dict[str, Any] = {"cache_instances": self._cache_instances, **options}
+        return manager.worker(**settings)
 
     async def keys(self, manager: WorkflowManager) -> set[str]:
         """Return every key of the namespace, of all nodes."""

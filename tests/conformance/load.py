@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import Any
+from itertools import pairwise
+from typing import Any, Self
 
 from actors import Step, Transaction, WorkflowManager, WorkflowNotFound
 from tests.conformance.here import until
@@ -50,7 +51,7 @@ class Load:
 
         self._flow: Any = loaded
 
-    async def __aenter__(self) -> Load:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._clients = [loop.create_task(self._client(n)) for n in range(CLIENTS)]
         await self.progress()
@@ -88,7 +89,7 @@ class Load:
     def longest_pause(self, since: float) -> float:
         """Return the longest time without an end, s, from then on."""
         times = [since, *(at for at, _ in self.done if at > since)]
-        return max(after - before for before, after in zip(times, times[1:], strict=False))
+        return max(after - before for before, after in pairwise(times))
 
     async def check_exactly_once(self) -> None:
         """Fail unless every mutation of every instance that ended was applied once."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from actors import Step, StepCanceled, Transaction, WorkflowCanceled, WorkflowFailed, WorkflowManager
+from actors import Step, StepCanceled, Transaction, WorkflowCanceled, WorkflowFailed, WorkflowHandle, WorkflowManager
 from kernel.store.gateway import gateway_violations
 from tests.api.watching import running, seen
 from tests.conformance.here import Here, until
@@ -149,7 +150,7 @@ async def test_cleanup_leaves_no_key_but_tombstones_that_expire(here: Here, mana
         step.set_value("stage", "begun")
         await asyncio.gather(*(step.run_workflow(child) for _ in range(3)))
         await step.await_event("go")
-        late = [step.sleep(3600), step.run_action(work.with_options(run_after=3600), b"")]
+        late: list[asyncio.Future[Any]] = [step.sleep(3600), step.run_action(work.with_options(run_after=3600), b"")]
         await asyncio.wait(late, timeout=0.01)
         if fails:
             raise ValueError("as it was asked to")
@@ -166,26 +167,27 @@ async def test_cleanup_leaves_no_key_but_tombstones_that_expire(here: Here, mana
             await handles[1].result()
         await handles[2].result()
 
-        async def all_told() -> bool:
-            views = [view for handle in handles for view in await handle.steps()]
-            return [view.state for view in views if view.kind == "on_complete"] == ["completed"] * 3
-
-        await until(all_told)
+        await until(lambda: _all_told(handles))
         for handle in handles:
             assert await handle.cleanup()
+
+        space = (await manager.store()).space
 
         async def only_tombstones() -> bool:
             left = [key for key in await here.keys(manager) - before if ":wf:" not in key and ":retrier:" not in key]
             return all(key.rpartition(":")[2] in {"names", "bands", "retries", "delayed"} for key in left)
 
         await until(only_tombstones)
-        space = (await manager.store()).space
-        for key in await here.keys(manager) - before:
-            if ":wf:" in key or ":retrier:" in key:
-                ttl = await space.send(key, "TTL", key)
-                assert isinstance(ttl, int)
-                assert 0 < ttl <= 3600
+        tombstones = [key for key in await here.keys(manager) - before if ":wf:" in key or ":retrier:" in key]
+        lifetimes = [await space.send(key, "TTL", key) for key in tombstones]
+        assert len(lifetimes) == 15
+        assert all(isinstance(seconds, int) and 0 < seconds <= 3600 for seconds in lifetimes)
         assert await gateway_violations(space) == []
+
+
+async def _all_told(handles: list[WorkflowHandle[None]]) -> bool:
+    views = [view for handle in handles for view in await handle.steps()]
+    return [view.state for view in views if view.kind == "on_complete"] == ["completed"] * len(handles)
 
 
 async def test_who_waits_for_a_child_that_somebody_canceled_hears_of_it(here: Here, manager: WorkflowManager) -> None:

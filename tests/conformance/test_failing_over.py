@@ -116,7 +116,7 @@ async def test_workers_follow_when_a_primary_of_the_cluster_dies(
         space = (await manager.store()).space
         victim = cluster.primary_of(space.keys.workers)
         await _take_over_from(cluster, victim, load, "a Cluster's primary killed, that of the heartbeats")
-        assert len((await (await manager.store()).custody.living())) == 2
+        assert len(await (await manager.store()).custody.living()) == 2
     await load.check_exactly_once()
     assert sum(load.lost.values()) <= LOST_MAX
 

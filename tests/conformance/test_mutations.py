@@ -75,7 +75,7 @@ async def test_a_key_of_the_transaction_lies_in_the_slot_of_its_instance(here: H
     async def name(tx: Transaction) -> str:
         key = tx.key("stock")
         tx.set(key, "here")
-        return key.decode() if isinstance(key, bytes) else key
+        return key
 
     @manager.workflow(name="flow")
     async def flow(step: Step) -> str:
