@@ -20,21 +20,43 @@ from tests.topology.places import PLACES, NotHere, make
 
 TEST_S_MAX: Final = 60.0
 """No test may take longer: whatever it waits for will not come."""
-ASKED: Final = os.environ.get("HEADRACE_PLACES", "all")
-"""Names of places with commas between them, or ``all``."""
+ASKED: Final = os.environ.get("HEADRACE_PLACES", "")
+"""Names of places with commas between them, or ``all``; empty: a part of everything, as the test suite takes it."""
+PART: Final = {"embedded": "replay", "standalone": "warm", "valkey": "replay", "sentinel": "replay", "cluster": "warm"}
+"""In which way the test suite runs each place, where not in both: it has to be quick. scripts/conformance runs all."""
 
-_CHOSEN: Final = PLACES if ASKED == "all" else tuple(ASKED.split(","))
+_CHOSEN: Final = tuple(ASKED.split(",")) if ASKED not in {"", "all"} else PLACES
+
+
+_MISSING: Final[set[object]] = set()
+"""Places that cannot be started here."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about one kind of place (marker ``only``) in all others: it would only be skipped."""
-    unfit = {item for item in items if (only := item.get_closest_marker("only")) and _place_of(item) not in only.args}
-    items[:] = [item for item in items if item not in unfit]
-    config.hook.pytest_deselected(items=list(unfit))
+    """Leave out what is about one kind of place (marker ``only``) in all others, and what the test suite does not run.
+
+    Skipped they would be many lines that say nothing.
+    """
+    told: set[object] = set()
+    unfit = [item for item in items if isinstance(item, pytest.Function) and _is_unfit(item, told)]
+    left_out = set(unfit)
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=unfit)
 
 
-def _place_of(item: pytest.Item) -> object:
-    return item.callspec.params.get("place") if isinstance(item, pytest.Function) else None
+def _is_unfit(item: pytest.Function, told: set[object]) -> bool:
+    if not hasattr(item, "callspec") or "place" not in item.callspec.params:
+        return False  # pytest hands over the tests of all folders
+    place, way = item.callspec.params["place"], item.callspec.params.get("here")
+    if place in _MISSING:
+        # One test is skipped, and says why; the others would say the same.
+        told_before = place in told
+        told.add(place)
+        return told_before
+    only = item.get_closest_marker("only")
+    if only is not None:
+        return place not in only.args or (not ASKED and item.get_closest_marker("slow") is not None)
+    return not ASKED and PART.get(place, way) != way
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -72,6 +94,7 @@ def _param(name: str) -> object:
         make(name)
     except NotHere as error:
         marks.append(pytest.mark.skip(reason=str(error)))
+        _MISSING.add(name)
     return pytest.param(name, marks=marks)
 
 

@@ -73,7 +73,8 @@ class SlotWatch:
 
     def _begin(self, words: bytes) -> tuple[str, int]:
         text, _, key = (match.group(1) for match, _ in zip(_WORD.finditer(words), range(3), strict=False))
-        name = _NAMES.get(text, "complete")  # the one that is sent whole, but for heartbeats
+        # Two are sent whole, not by their hash.
+        name = _NAMES.get(text) or ("heartbeat" if key.endswith(b":workers") else "complete")
         self.seen.add(name)
         return name, slot_of(key.decode())
 

@@ -141,6 +141,23 @@ async def test_a_step_that_nobody_serves_waits_and_runs_when_somebody_does(
             assert (await handle.steps())[0].worker == other.incarnation
 
 
+async def test_what_an_attempt_left_with_its_heartbeat_the_next_one_finds(here: Here, manager: WorkflowManager) -> None:
+    @manager.action(name="copy", retry=RetryPolicy(max_attempts=3, initial_backoff=0.01), heartbeat_timeout=30)
+    async def copy() -> str:
+        page = int(str(current_step().details or 0))
+        await current_step().heartbeat(page + 1)
+        if page < 2:
+            raise ConnectionError("away")
+        return f"from page {page}"
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        return await step.run_action(copy)
+
+    async with here.working(manager):
+        assert await (await manager.start(flow)).result() == "from page 2"
+
+
 async def test_a_canceled_step_is_told_so_wherever_it_runs(here: Here, manager: WorkflowManager) -> None:
     told = asyncio.Event()
 
