@@ -46,7 +46,7 @@ class ClusterConnector(Connector):
         self.url = url
         credentials, _, hosts = url.partition("://")[2].partition("/")[0].rpartition("@")
         user, _, password = credentials.partition(":")
-        self._login = {"username": user or None, "password": password or None}
+        self._login: dict[str, Any] = {"username": user or None, "password": password or None}
         # A dict for its order; nodes that were heard of since come behind.
         self._nodes = dict.fromkeys(_address(host) for host in hosts.split(","))
         self._rows: list[Row] = []

@@ -36,7 +36,11 @@ SETTINGS: Final[dict[str, Any]] = {
     "retry": Retry(NoBackoff(), 0),
 }
 """What every connection of redis-py is made with."""
-BLOCKING_SETTINGS: Final = SETTINGS | {"socket_timeout": REPLY_S_MAX, "retry": BlockingRetry(NoBackoff(), 0)}
+BLOCKING_SETTINGS: Final[dict[str, Any]] = {
+    **SETTINGS,
+    "socket_timeout": REPLY_S_MAX,
+    "retry": BlockingRetry(NoBackoff(), 0),
+}
 """The same for threads."""
 
 

@@ -43,7 +43,7 @@ class SentinelConnector(Connector):
         service, _, database = tail.partition("/")
         credentials, _, hosts = hosts.rpartition("@")
         user, _, password = credentials.partition(":")
-        self._login = {"db": int(database or 0), "username": user or None, "password": password or None}
+        self._login: dict[str, Any] = {"db": int(database or 0), "username": user or None, "password": password or None}
         self._sentinels: list[Address] = [_address(host) for host in hosts.split(",")]
         self._service = service or "mymaster"
         self._turns = count()

@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_unfit(item: pytest.Function, told: set[object]) -> bool:
     if not hasattr(item, "callspec") or "place" not in item.callspec.params:
         return False  # pytest hands over the tests of all folders
-    place, way = item.callspec.params["place"], item.callspec.params.get("here")
+    place, way = str(item.callspec.params["place"]), item.callspec.params.get("here")
     if place in _MISSING:
         # One test is skipped, and says why; the others would say the same.
         told_before = place in told

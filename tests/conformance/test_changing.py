@@ -46,7 +46,7 @@ async def test_a_list_shows_each_instance_once_and_the_bulk_calls_reach_all_that
 
 
 async def test_an_instance_stays_with_the_version_that_it_began_under(here: Here) -> None:
-    old, new = here.manager(), here.manager()
+    before, after = here.manager(), here.manager()
 
     def define(manager: WorkflowManager, version: str) -> Any:  # noqa: ANN401 - a definition of any manager
         @manager.workflow(name="flow", version=version)
@@ -56,12 +56,17 @@ async def test_an_instance_stays_with_the_version_that_it_began_under(here: Here
 
         return flow
 
-    first, second = define(old, "1"), define(new, "2")
-    async with here.working(old), here.working(new):
-        handles = [await old.start(first), await new.start(second)]
+    first = define(before, "1")
+    define(after, "1")
+    second = define(after, "2")
+    async with here.working(before):
+        old = await before.start(first)
+        await seen(old, lambda snapshot: any(step.kind == "event" for step in snapshot.steps))
+    async with here.working(after):
+        handles = [old, await after.start(second), await after.start(second.with_options(version="1"))]
         for handle in handles:
             await handle.send_event("go")
-        assert [await handle.result() for handle in handles] == ["1 1", "2 2"]
+        assert [await handle.result() for handle in handles] == ["1 1", "2 2", "1 1"]
 
 
 async def test_code_that_no_longer_fits_stops_an_instance_and_mended_code_resumes_it(here: Here) -> None:
