@@ -48,8 +48,14 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_a_server_ends_when_the_process_that_started_it_is_killed(standalone: Standalone, until: Until) -> None:
-    child = subprocess.Popen([sys.executable, "-c", _CHILD], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def test_a_server_ends_when_the_process_that_started_it_is_killed(
+    standalone: Standalone, until: Until, tmp_path: Path
+) -> None:
+    # Nobody is left to delete its folder, so it lies in this test's.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None
     with child.stdout:
         server = int(child.stdout.readline())
