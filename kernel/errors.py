@@ -106,8 +106,8 @@ class InvalidUrl(Misconfigured):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
-            f"{masked(url)!r} names no Redis server: {reason}. Write redis://host:port/db, rediss://…, unix:///path/to.sock"
-            " or memory://name.",
+            f"{masked(url)!r} names no Redis server: {reason}. Write redis://host:port/db, rediss://…, unix:///path/to.sock,"
+            " redis+sentinel://host:port,host:port/service, redis+cluster://host:port,host:port or memory://name.",
         )
         self.url = url
         self.reason = reason

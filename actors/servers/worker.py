@@ -121,8 +121,7 @@ class Worker:
         await host.learn_bands()
         self._pulse = self._make_pulse(incarnation)
         self._pulse.start()
-        for link in self._store.space.links:
-            link.on_restored.append(host.auditor.soon)
+        self._store.space.on_restored.append(host.auditor.soon)
         self._guards = install()
         host.watch = self._guards.watch
         for server in self._servers:
@@ -192,9 +191,9 @@ class Worker:
         await host.cancel_tasks()
         host.runner.break_off()
         host.cache.clear()
-        for link in self._store.space.links:
-            if host.auditor.soon in link.on_restored:
-                link.on_restored.remove(host.auditor.soon)
+        restored = self._store.space.on_restored
+        if host.auditor.soon in restored:
+            restored.remove(host.auditor.soon)
         if self._guards is not None:
             self._guards.close()
 

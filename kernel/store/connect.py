@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import InvalidUrl, ServerUnreachable
-from kernel.store.lanes import CONNECT_S_MAX, ClusterConnector, Connector, SentinelConnector, ServerConnector
+from kernel.store.cluster import ClusterConnector
+from kernel.store.lanes import CONNECT_S_MAX, Connector, ServerConnector
 from kernel.store.link import LOST
 from kernel.store.pump import refused
+from kernel.store.sentinel import SentinelConnector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

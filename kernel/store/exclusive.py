@@ -10,12 +10,13 @@ from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import KernelError
 from kernel.refusals import accepted
 from kernel.store.link import LOST, Lane, Words
-from kernel.store.pump import refused
+from kernel.store.pump import AWAY, ELSEWHERE, error_word, refused
 from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 from kernel.store.steps import Appended, Held, read_appended
@@ -114,7 +115,9 @@ class Exclusive:
 
     async def _send(self, commands: Sequence[Words]) -> list[object]:
         try:
-            return await self._lane.send(commands)
+            replies = await self._lane.send(commands)
+            self._check_served(replies)
+            return replies
         except (*LOST, RedisError) as error:
             self.usable = False
             raise ConnectionLost(str(error) or type(error).__name__) from error
@@ -122,6 +125,13 @@ class Exclusive:
             # Cancelled between a command and its reply: the connection is out of step.
             self.usable = False
             raise
+
+    @staticmethod
+    def _check_served(replies: Sequence[object]) -> None:
+        """Take a node for lost that says it is no longer the one to ask: nothing was written there."""
+        for reply in replies:
+            if isinstance(reply, ResponseError) and error_word(reply) in (*AWAY, *ELSEWHERE):
+                raise RedisConnectionError(f"{error_word(reply)} {reply}")
 
     async def close(self) -> None:
         """Close the connection."""

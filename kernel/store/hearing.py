@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kernel.store.lanes import REPLY_S_MAX
 from kernel.store.link import BACKOFF_S_MAX, LOST
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 MESSAGES_MAX: Final = 10_000
 """Messages kept for a listener that is slow; older ones are dropped, they are hints."""
+PROBE_S: Final = 5.0
+"""How often a subscription is asked for a sign of life."""
 
 
 class Ear:
@@ -58,6 +62,7 @@ class Hearing:
         self._task: asyncio.Task[None] | None = None
         self._pubsub: PubSub | None = None
         self._changed = asyncio.Event()
+        self._heard_at = 0.0
 
     @contextlib.asynccontextmanager
     async def listen(self, *channels: str) -> AsyncGenerator[Ear, None]:
@@ -103,6 +108,8 @@ class Hearing:
                 log.debug("subscription lost, making it anew", error=str(error))
             except Exception:
                 log.exception("a subscription failed and is made anew")
+            # Who waits for a message asks for nothing else, and so nobody else may have learned who serves now.
+            await self._space.learn_topology()
             await asyncio.sleep(BACKOFF_S_MAX / 5)
 
     async def _hear_once(self) -> None:
@@ -113,6 +120,8 @@ class Hearing:
             # A channel that nobody speaks on keeps the connection subscribed while listeners come and go.
             await pubsub.subscribe(f"{self._space.keys.tags[0]}:silence")
             parts += [loop.create_task(self._subscribe(pubsub)), loop.create_task(self._read(pubsub))]
+            if not self._space.connector.is_memory:
+                parts.append(loop.create_task(self._probe(pubsub)))
             # Neither is of use without the other.
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -130,10 +139,21 @@ class Hearing:
         # asyncio.wait_for, with which some clients read, loses a cancellation that comes with a message (3.11).
         while task is not None and not task.cancelling():
             message = cast("object", await cast("Any", pubsub).get_message(timeout=None))
-            if message is not None:
+            self._heard_at = asyncio.get_running_loop().time()
+            if message is not None and cast("dict[str, Any]", message)["channel"] is not None:
                 heard = cast("dict[str, Any]", message)
                 said: bytes | None = heard["data"] if heard["type"] == "message" else None
                 self._ring(heard["channel"].decode(), said)
+
+    async def _probe(self, pubsub: PubSub) -> None:
+        """Ask for a sign of life now and then: a machine that lost its power closes no connection."""
+        while True:
+            await asyncio.sleep(PROBE_S)
+            asked_at = asyncio.get_running_loop().time()
+            await cast("Any", pubsub).ping()
+            await asyncio.sleep(REPLY_S_MAX)
+            if self._heard_at < asked_at:
+                raise RedisTimeoutError(f"the subscription gave no sign of life for {REPLY_S_MAX:g} s")
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

@@ -6,17 +6,15 @@ import asyncio
 import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
 
 import hiredis
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.asyncio.sentinel import Sentinel
-from redis.cluster import RedisCluster as BlockingCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
-from redis.sentinel import Sentinel as BlockingSentinel
+from redis.retry import Retry as BlockingRetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,18 +24,27 @@ if TYPE_CHECKING:
 REPLY_S_MAX: Final = 5.0
 """A server that owes a reply for longer is taken for lost; the connection is made anew."""
 CONNECT_S_MAX: Final = 5.0
-_SETTINGS: Final[dict[str, Any]] = {
+ASK_S_MAX: Final = 1.0
+"""How long a Sentinel, or a node of a Cluster, may take to tell who serves, before another is asked."""
+SETTINGS: Final[dict[str, Any]] = {
     "protocol": 2,
     "decode_responses": False,
     "socket_connect_timeout": CONNECT_S_MAX,
     "socket_timeout": None,
     "driver_info": None,
+    # Trying again is for those who use the connection: they ask first who serves now. (redis-py waits for seconds.)
+    "retry": Retry(NoBackoff(), 0),
 }
+"""What every connection of redis-py is made with."""
+BLOCKING_SETTINGS: Final[dict[str, Any]] = {
+    **SETTINGS,
+    "socket_timeout": REPLY_S_MAX,
+    "retry": BlockingRetry(NoBackoff(), 0),
+}
+"""The same for threads."""
 
 
 _pack: Final = cast("Callable[[Words], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
-_BlockingSentinel: Final = cast("Any", BlockingSentinel)  # redis-py leaves these untyped
-_Sentinel: Final = cast("Any", Sentinel)
 
 
 class RedisLane:
@@ -92,7 +99,7 @@ class Connector(ABC):
         """Learn the topology, where there is one."""
 
     async def refresh(self) -> None:  # noqa: B027 - as above
-        """Learn the topology anew, after a node said that a slot moved."""
+        """Learn the topology anew, after a node said that a slot moved, or a connection broke."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -105,12 +112,12 @@ class ServerConnector(Connector):
     def __init__(self, url: str) -> None:
         """``url``: redis://, rediss:// or unix://."""
         self.url = url
-        self._pool: Any = ConnectionPool.from_url(url, **_SETTINGS)
+        self._pool: Any = ConnectionPool.from_url(url, **SETTINGS)
         self._client: Redis | None = None
 
     async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
         """Open a connection."""
-        return await _connected(self._pool.make_connection())
+        return await connected(self._pool.make_connection())
 
     def node(self, tag: str) -> str:  # noqa: ARG002 - see open
         """There is one node."""
@@ -119,12 +126,12 @@ class ServerConnector(Connector):
     def client(self, tag: str) -> Redis:  # noqa: ARG002 - see open
         """Return the client."""
         if self._client is None:
-            self._client = Redis.from_url(self.url, **_SETTINGS)
+            self._client = Redis.from_url(self.url, **SETTINGS)
         return self._client
 
     def blocking_client(self) -> BlockingRedis:
         """Return a client for a thread."""
-        return BlockingRedis.from_url(self.url, **_SETTINGS | {"socket_timeout": REPLY_S_MAX})
+        return BlockingRedis.from_url(self.url, **BLOCKING_SETTINGS)
 
     async def close(self) -> None:
         """Close the client's connections."""
@@ -132,101 +139,12 @@ class ServerConnector(Connector):
             await self._client.aclose()
 
 
-class SentinelConnector(Connector):
-    """The primary that Sentinels agree on: ``redis+sentinel://host:port,host:port/service``."""
-
-    def __init__(self, url: str) -> None:
-        """Keep where the Sentinels are; they are asked at each connection."""
-        self.url = url
-        rest = url.partition("://")[2]
-        hosts, _, tail = rest.partition("/")
-        service, _, database = tail.partition("/")
-        credentials, _, hosts = hosts.rpartition("@")
-        user, _, password = credentials.partition(":")
-        addresses = [(host.partition(":")[0], int(host.partition(":")[2] or 26379)) for host in hosts.split(",")]
-        settings = {**_SETTINGS, "db": int(database or 0), "username": user or None, "password": password or None}
-        self._addresses, self._service, self._settings = addresses, service or "mymaster", settings
-        self._sentinel = _Sentinel(addresses, socket_timeout=CONNECT_S_MAX, socket_connect_timeout=CONNECT_S_MAX)
-        self._client: Redis = self._sentinel.master_for(self._service, **settings)
-
-    async def open(self, tag: str) -> Lane:  # noqa: ARG002 - one server serves every tag
-        """Ask the Sentinels for the primary and connect."""
-        return await _connected(cast("Any", self._client.connection_pool).make_connection())
-
-    def node(self, tag: str) -> str:  # noqa: ARG002 - see open
-        """There is one primary at a time."""
-        return ""
-
-    def client(self, tag: str) -> Redis:  # noqa: ARG002 - see open
-        """Return the client of the primary."""
-        return self._client
-
-    def blocking_client(self) -> BlockingRedis:
-        """Return a client of the primary for a thread."""
-        sentinel = _BlockingSentinel(self._addresses, socket_timeout=CONNECT_S_MAX)
-        client: BlockingRedis = sentinel.master_for(self._service, **self._settings | {"socket_timeout": REPLY_S_MAX})
-        return client
-
-    async def close(self) -> None:
-        """Close the clients' connections."""
-        await self._client.aclose()
-        for sentinel in self._sentinel.sentinels:
-            await sentinel.aclose()
-
-
-class ClusterConnector(Connector):
-    """A Redis Cluster: ``redis+cluster://host:port,host:port``."""
-
-    is_cluster = True
-
-    def __init__(self, url: str) -> None:
-        """Keep the nodes to ask first."""
-        self.url = url
-        split = urlsplit(url.partition("://")[0].replace("+", "-") + "://" + url.partition("://")[2].split(",")[0])
-        self._settings: dict[str, Any] = {"username": split.username, "password": split.password}
-        self._cluster = RedisCluster(
-            host=split.hostname or "127.0.0.1", port=split.port or 6379, protocol=2, **self._settings
-        )
-        self._clients: dict[str, Redis] = {}
-
-    async def start(self) -> None:
-        """Read the slots' owners."""
-        _ = await self._cluster.initialize()
-
-    async def refresh(self) -> None:
-        """Read the slots' owners again."""
-        await self._cluster.nodes_manager.initialize()
-
-    def node(self, tag: str) -> str:
-        """Return host:port of the primary of the tag's slot."""
-        slot = self._cluster.keyslot(tag)
-        node = self._cluster.nodes_manager.get_node_from_slot(slot)
-        return f"{node.host}:{node.port}"
-
-    async def open(self, tag: str) -> Lane:
-        """Connect to the primary of the tag's slot."""
-        return await _connected(cast("Any", self.client(tag).connection_pool).make_connection())
-
-    def client(self, tag: str) -> Redis:
-        """Return the client of that node."""
-        node = self.node(tag)
-        if node not in self._clients:
-            host, _, port = node.rpartition(":")
-            self._clients[node] = Redis(host=host, port=int(port), **{**_SETTINGS, **self._settings})
-        return self._clients[node]
-
-    def blocking_client(self) -> BlockingRedis:
-        """Return a client of the whole cluster for a thread."""
-        node = self._cluster.get_default_node()
-        return cast("BlockingRedis", BlockingCluster(host=node.host, port=int(node.port), protocol=2, **self._settings))
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._cluster.aclose()
-        for client in self._clients.values():
-            await client.aclose()
-
-
-async def _connected(connection: Any) -> RedisLane:  # noqa: ANN401 - redis-py leaves its pools untyped
-    await connection.connect()
+async def connected(connection: Any) -> RedisLane:  # noqa: ANN401 - redis-py leaves its pools untyped
+    """Connect what redis-py's pool has made, and take it over."""
+    try:
+        await connection.connect()
+    except BaseException:
+        # Cancelled, or refused after the socket was open: nobody else would close it.
+        await connection.disconnect(nowait=True)
+        raise
     return RedisLane(connection)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,7 +19,7 @@ from kernel.errors import ServerUnreachable, masked
 from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from kernel.store.scripts import Script
 
@@ -28,16 +29,29 @@ PUMPS: Final = 2
 
 
 class Link:
-    """The way to one node. ``epoch`` counts how often it broke: what was cached before is no longer certain."""
+    """The way to one node. ``epoch`` changes when it breaks: what was cached before is no longer certain."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Lane]], *, url: str, patience_s: float | None) -> None:
-        """``patience_s``: after so many seconds without the server calls fail; None: they wait."""
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Lane]],
+        *,
+        url: str,
+        patience_s: float | None,
+        epochs: Iterator[int] | None = None,
+    ) -> None:
+        """``patience_s``: after so many seconds without the server calls fail; None: they wait.
+
+        ``epochs``: rising numbers that the links of a namespace share, so that whoever goes from one link to another
+        (a slot moved, a replica took over) sees another epoch; None: this link is alone.
+        """
         self.url: Final = url
         self.patience_s: Final = patience_s
-        self.epoch = 0
+        self._epochs = epochs or count()
+        self.epoch = next(self._epochs)
         self.opened = 0
         """How many connections were made."""
         self.on_restored: list[Callable[[], None]] = []
+        """To be told of each connection that is not the namespace's first."""
         self.on_moved: Callable[[Call], None] | None = None
         """Takes a call whose slot may be served elsewhere by now; None: there is only this node."""
         self.pending: Final[deque[Call]] = deque()
@@ -83,7 +97,7 @@ class Link:
 
     def broke(self, error: BaseException) -> None:
         """A pump lost its connection."""
-        self.epoch += 1
+        self.epoch = next(self._epochs)
         if not self.broken:
             self.broken = True
             reason = str(error) or type(error).__name__

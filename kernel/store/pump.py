@@ -244,6 +244,8 @@ def error_word(error: ResponseError) -> str:
         "MovedError": "MOVED",
         "AskError": "ASK",
         "TryAgainError": "TRYAGAIN",
+        "ClusterDownError": "CLUSTERDOWN",
+        "MasterDownError": "MASTERDOWN",
         "OutOfMemoryError": "OOM",
         "NoPermissionError": "NOPERM",
     }

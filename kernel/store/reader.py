@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import ServerRefused
 from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
+from kernel.store.pump import AWAY, ELSEWHERE, error_word
 from kernel.store.replies import listed
 
 if TYPE_CHECKING:
@@ -126,14 +127,15 @@ class Reader:
                 self._broken = False
             (reply,) = await self._lane.send([words], reply_s=block_ms / 1000 + 5.0)
         except (*LOST, RedisError):
-            self._broken = True
-            await self.close()
-            await asyncio.sleep(BACKOFF_S_MAX / 5)
+            await self._lost()
             return None
         except asyncio.CancelledError:
             await self.close()
             raise
         if isinstance(reply, ResponseError):
+            if error_word(reply) in (*AWAY, *ELSEWHERE):
+                await self._lost()
+                return None
             if not _is_missing(reply):
                 log.warning("a read was refused, trying again", error=str(reply), streams=self._streams)
                 await self.close()
@@ -142,6 +144,13 @@ class Reader:
             await self._found_groups()
             return None
         return reply
+
+    async def _lost(self) -> None:
+        """The node is away, or does not serve the streams any more; the next read looks for who does."""
+        self._broken = True
+        await self.close()
+        await self._space.learn_topology()
+        await asyncio.sleep(BACKOFF_S_MAX / 5)
 
     async def _found_groups(self) -> None:
         for stream in self._streams:

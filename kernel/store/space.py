@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import secrets
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
 from kernel.compatibility import check_server
 from kernel.errors import Misconfigured, NamespaceMismatch, ServerUnreachable
@@ -86,6 +88,9 @@ class Space:
         self._default = default_partitions
         self._patience_s = patience_s
         self._links: dict[str, Link] = {}
+        self._epochs = count()
+        self.on_restored: list[Callable[[], None]] = []
+        """To be told when a node can be reached again, or another one serves in its place."""
         self._homeless: list[Call] = []
         self._rehousing: asyncio.Task[None] | None = None
         self._virtual = now_ms
@@ -170,6 +175,11 @@ class Space:
 
     async def close(self) -> None:
         """Close all connections."""
+        rehousing, self._rehousing = self._rehousing, None
+        if rehousing is not None:
+            rehousing.cancel()
+            await asyncio.wait([rehousing])
+            fail(self._homeless, ServerUnreachable(self.connector.url, "the connection was closed"))
         for link in self._links.values():
             await link.close()
         await self.connector.close()
@@ -180,21 +190,44 @@ class Space:
         link = self._links.get(node)
         if link is None:
             link = self._links[node] = Link(
-                lambda: self.connector.open(name), url=self.connector.url, patience_s=self._patience_s
+                lambda: self._open_at(node, name),
+                url=self.connector.url,
+                patience_s=self._patience_s,
+                epochs=self._epochs,
             )
+            link.on_restored = self.on_restored
             if self.connector.is_cluster:
                 link.on_moved = self._moved
         return link
 
+    async def _open_at(self, node: str, name: str) -> Lane:
+        """Connect to a node, by any tag or key that it serves now: the one that it was found by may have moved."""
+        for key in (name, *self.keys.tags, *self.keys.outside_partitions):
+            if self.connector.node(key) == node:
+                return await self.connector.open(key)
+        raise RedisConnectionError(f"{node} serves none of the namespace's slots any more")
+
     def _moved(self, call: Call) -> None:
         """A call's slot moved, or its node is away: learn the topology, then send it to whoever serves the slot."""
         self._homeless.append(call)
+        _ = self._begin_rehousing()
+
+    def _begin_rehousing(self) -> asyncio.Task[None]:
         if self._rehousing is None or self._rehousing.done():
             self._rehousing = asyncio.get_running_loop().create_task(self._rehouse(), name="topology")
+        return self._rehousing
+
+    async def learn_topology(self) -> None:
+        """Learn anew who serves what, after a connection of one's own broke or was sent elsewhere."""
+        if self.connector.is_cluster:
+            await asyncio.shield(self._begin_rehousing())
+            return
+        with contextlib.suppress(*LOST, RedisError):
+            await self.connector.refresh()
 
     async def _rehouse(self) -> None:
         await asyncio.sleep(REFRESH_S)
-        with contextlib.suppress(*LOST, RedisError, RedisClusterException):
+        with contextlib.suppress(*LOST, RedisError):
             await self.connector.refresh()
         now = asyncio.get_running_loop().time()
         calls, self._homeless = self._homeless, []

@@ -120,18 +120,24 @@ class Turns:
         others = [f"e{n}" for n in range(record.first, last + 1) if n not in events]
         for name, field in (await self._values(tag, journal, others)).items():
             events[int(name[1:])] = other_event(field)
-        # Before anything is taken for missing: it may have begun anew, or been deleted, while it was read, or the
-        # server may have lost its last writes.
-        now, count_now = listed(
-            await self._space.send(tag, "HMGET", keys.actor(tag, address), "generation", "commands")
-        )
-        if now != record.generation.encode() or int(count_now) < record.commands:
-            raise StaleGeneration(str(now))
+        await self._check_still(tag, address, record)
         payloads = self._space.payloads
         written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
         commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
         fed = as_fed([events[n] for n in sorted(events)])
         return History(record, commands, await payloads.get_events(address, fed))
+
+    async def _check_still(self, tag: str, address: str, record: Record) -> None:
+        """Raise StaleGeneration if the actor began anew since, or its server lost its last writes (a failover)."""
+        fields = ("generation", "commands", "appended")
+        reply = await self._space.send(tag, "HMGET", keys.actor(tag, address), *fields)
+        generation, commands, appended = (value or b"" for value in listed(reply))
+        if (
+            generation != record.generation.encode()
+            or int(commands or 0) < record.commands
+            or event_number(appended.decode() or ZERO) < event_number(record.appended)
+        ):
+            raise StaleGeneration(generation.decode())
 
     async def _values(self, tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
         pages = [fields[i : i + PAGE] for i in range(0, len(fields), PAGE)]

@@ -1,0 +1,48 @@
+"""What all the tests before have shown of the scripts' keys: a key of another slot on the same node is just written."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors import Step, WorkflowManager
+from kernel.store.scripts import SCRIPTS
+from tests.conformance.here import Here, until
+from tests.conformance.monitoring import SlotWatch
+
+pytestmark = [pytest.mark.only("cluster"), pytest.mark.parametrize("here", ["warm"], indirect=True)]
+
+CALLS_MIN = 20
+SESSION_MIN = 40
+"""Tests in one place; fewer are a part of the suite."""
+
+
+async def test_every_script_touches_keys_of_its_own_slot_alone(
+    here: Here, manager: WorkflowManager, slots: SlotWatch, request: pytest.FixtureRequest
+) -> None:
+    @manager.workflow(name="child")
+    async def child(step: Step) -> None:
+        await step.await_event("go")
+
+    @manager.workflow(name="parent")
+    async def parent(step: Step) -> None:
+        await step.run_workflow(child.with_options(id="the child"))
+
+    async with here.working(manager):
+        handle, store = await manager.start(parent), await manager.store()
+
+        async def there() -> bool:
+            return bool((await manager.list(workflow=child)).items)
+
+        await until(there)
+        # What workers call after a minute without news, for a turn that came back from a dead worker, and for code that
+        # they do not have: the others have come by in the tests before.
+        await store.timers.reconcile(handle.address)
+        await store.turns.risk(handle.address, "0-1", token="t")
+        await store.turns.postpone(handle.address, "0-1", delay_ms=0)
+        await manager.handle("the child").send_event("go")
+        await handle.result()
+    assert slots.calls > CALLS_MIN
+    assert not slots.wrong
+    ran = [item for item in request.session.items if "[cluster-" in item.nodeid]
+    if len(ran) >= SESSION_MIN:
+        assert SCRIPTS.keys() - slots.seen == set()
