@@ -50,8 +50,9 @@ from kernel.refusals import (
 from kernel.store import Store
 from kernel.store import keys as keys
 from kernel.store.connect import connector, drop_memory, run_command
+from kernel.store.custody import Heartbeat
 from kernel.store.erase import erase_namespace
-from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
+from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive, NoRoom
 from kernel.store.gateway import FIRST, first_entry
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
@@ -116,6 +117,7 @@ __all__ = [
     "Fetched",
     "FolderUnusable",
     "Gone",
+    "Heartbeat",
     "Held",
     "History",
     "InvalidUrl",
@@ -126,6 +128,7 @@ __all__ = [
     "Message",
     "Misconfigured",
     "NamespaceMismatch",
+    "NoRoom",
     "NoServerBinary",
     "NoSuchCommand",
     "NotFound",
