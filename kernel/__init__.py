@@ -54,9 +54,10 @@ from kernel.store import rounds as rounds
 from kernel.store.audit import Violation, actor_violations, posted_violations, violations, violations_of
 from kernel.store.chronicle import Chronicle
 from kernel.store.connect import connector, drop_memory, look_into_memory, run_command, virtual_memory_time
+from kernel.store.custody import Heartbeat
 from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
-from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive
+from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive, NoRoom
 from kernel.store.gateway import FIRST, SINCE, first_entry, published_ms
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
@@ -134,6 +135,7 @@ __all__ = [
     "Fetched",
     "FolderUnusable",
     "Gone",
+    "Heartbeat",
     "Held",
     "History",
     "InvalidUrl",
@@ -148,6 +150,7 @@ __all__ = [
     "Message",
     "Misconfigured",
     "NamespaceMismatch",
+    "NoRoom",
     "NoServerBinary",
     "NoSuchCommand",
     "NoSuchLetter",

@@ -6,13 +6,14 @@ the owner first. If something that was read has changed meanwhile, the function 
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.errors import Failure, HeadraceError
 from actors.servers.lines import Lines
 from actors.transaction import Transaction
-from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, draw_nonce
+from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, NoRoom, draw_nonce
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from actors.definitions import StepDefinition
     from actors.servers.host import Host
 
+PAUSE_S_MIN: Final = 0.02
+PAUSE_S_MAX: Final = 0.5
+"""Between runs of a mutation while its server is away, changes its place, or takes no writes; doubled each time."""
 CONFLICTS_MAX: Final = 1_000
 """Runs of one attempt that may lose against other writers before the attempt counts as failed."""
 
@@ -67,15 +71,19 @@ class Mutator:
         store = self._host.store
         tag = store.space.keys.tag_of(begun.held.address)
         touched: set[bytes] = set()
-        for _ in range(CONFLICTS_MAX):
+        conflicts, pause_s = 0, PAUSE_S_MIN
+        while conflicts < CONFLICTS_MAX:
             try:
                 async with self._lines.stand(touched), store.exclusives.one(tag) as exclusive:
                     return await self._attempt(exclusive, definition, begun, args, kwargs, touched=touched)
             except Conflict:
+                conflicts += 1
                 continue
-            except ConnectionLost:
-                # It may have been recorded: ask before running again. Obsolete says that it was, or is unwanted.
-                await store.steps.adopt(begun.held)
+            except (ConnectionLost, NoRoom):
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_S_MAX)
+            # It may have been recorded: ask before running again. Obsolete says that it was, or is unwanted.
+            await store.steps.adopt(begun.held)
         raise TooManyConflicts(
             f"what the mutation reads was changed by others {CONFLICTS_MAX} times before it could commit: read fewer "
             "keys, or spread the writes over more of them"

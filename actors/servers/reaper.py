@@ -13,10 +13,13 @@ from actors.servers.server import Server
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
+    from kernel import Heartbeat
 
 log = structlog.get_logger(__name__)
 
 LOOKS_A_TIMEOUT: Final = 10
+SILENT_PART: Final = 0.5
+"""Of the timeout, in which it beats five times: if its own beats do not arrive for longer, others' may not either."""
 LEFTOVERS_S: Final = 30.0
 """How often consumers and holders that nobody knows are looked for."""
 
@@ -52,6 +55,7 @@ class Reaper(Server):
         self._seen: dict[str, tuple[str, float]] = {}
         self._unknown: dict[str, float] = {}
         self._epoch = -1
+        self._own = ("", 0.0)
         self._search_at = self._doubt_until = 0.0
 
     async def run(self) -> None:
@@ -85,11 +89,14 @@ class Reaper(Server):
 
     async def look(self) -> None:
         """Compare each heartbeat with the last look; declare dead what has not changed for the timeout."""
-        host, now = self._host, asyncio.get_running_loop().time()
-        epoch = host.epoch_of(host.store.space.keys.workers)
+        host, loop = self._host, asyncio.get_running_loop()
+        epoch, asked = host.epoch_of(host.store.space.keys.workers), loop.time()
         beats = await host.store.custody.living()
-        if epoch != self._epoch or epoch != host.epoch_of(host.store.space.keys.workers):
-            # The link broke: nobody could beat, so nothing seen before counts.
+        # The answer may have taken as long as the server was away: it says what is now, nothing of the time before.
+        now = loop.time()
+        unbroken = epoch == self._epoch == host.epoch_of(host.store.space.keys.workers)
+        if self._is_silent(beats, now) or not unbroken:
+            # The link broke, or the server took no writes: nobody could beat, so nothing seen before counts.
             self._epoch = host.epoch_of(host.store.space.keys.workers)
             self._seen = {beat.worker: (beat.value, now) for beat in beats}
             return
@@ -100,14 +107,23 @@ class Reaper(Server):
             return
         if seen.keys() - living:
             self._doubt()
+        dead: list[tuple[str, str]] = []
         for worker, value in beats:
             last = seen.get(worker)
             if last is None or last[0] != value or worker == host.incarnation:
                 self._seen[worker] = (value, now)
                 continue
             self._seen[worker] = last
-            if now - last[1] >= host.worker_timeout_s:
-                await self._bury(worker, value)
+            if asked - last[1] >= host.worker_timeout_s:
+                dead.append((worker, value))
+        await asyncio.gather(*(self._bury(worker, value) for worker, value in dead))
+
+    def _is_silent(self, beats: list[Heartbeat], now: float) -> bool:
+        """Tell whether this worker's own heartbeat has not arrived for long, and so perhaps nobody's."""
+        value = next((beat.value for beat in beats if beat.worker == self._host.incarnation), "")
+        if value != self._own[0]:
+            self._own = (value, now)
+        return bool(value) and now - self._own[1] > self._host.worker_timeout_s * SILENT_PART
 
     async def _bury(self, worker: str, value: str) -> None:
         if await self._host.store.custody.fence(worker, value):
@@ -121,23 +137,27 @@ class Reaper(Server):
         taken = await custody.take_all(
             dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max, dead)
         )
-        for stream, group in host.streams():
-            while await custody.claim(stream, group, dead=dead, me=host.incarnation):
-                pass
-            await custody.forget(stream, group, dead)
+        # All at once: where each write waits for the disk, one after another would take a second.
+        await asyncio.gather(*(self._inherit_entries(stream, group, dead) for stream, group in host.streams()))
         log.info("took over from a dead worker", worker=dead, steps=taken)
         host.auditor.soon()
+
+    async def _inherit_entries(self, stream: str, group: str, dead: str) -> None:
+        custody, me = self._host.store.custody, self._host.incarnation
+        while await custody.claim(stream, group, dead=dead, me=me):
+            pass
+        await custody.forget(stream, group, dead)
 
     async def _leftovers(self) -> None:
         """Look for consumers and holders that are not among the living; unchanged for the timeout, they are dead."""
         host, custody = self._host, self._host.store.custody
-        now = asyncio.get_running_loop().time()
         known: set[str] = set()
         for tag in host.store.space.keys.tags:
             known |= await custody.holders(tag)
         for stream, group in host.streams():
             known |= set(await custody.consumers(stream, group))
         living = {beat.worker for beat in await custody.living()} | {host.incarnation}
+        now = asyncio.get_running_loop().time()
         unknown = {worker: self._unknown.get(worker, now) for worker in sorted(known - living)}
         for worker, since in unknown.items():
             if now - since >= host.worker_timeout_s:

@@ -117,10 +117,11 @@ class Worker:
         ]
         # Registered before the first read: whoever holds something and is not registered is taken for dead.
         await self._store.custody.register(incarnation, self._about())
-        await self._store.custody.found(host.streams())
-        await host.learn_bands()
+        # And it beats from then on: what follows may have to wait for a server that is full.
         self._pulse = self._make_pulse(incarnation)
         self._pulse.start()
+        await self._store.custody.found(host.streams())
+        await host.learn_bands()
         self._store.space.on_restored.append(host.auditor.soon)
         self._guards = install()
         host.watch = self._guards.watch

@@ -141,9 +141,11 @@ class Custody:
 
     async def take_all(self, dead: str, *, convict_at: int, unknown: bytes, died: bytes) -> int:
         """Requeue until nothing is left in any partition."""
-        total = 0
-        for tag in self._space.keys.tags:
+
+        async def take(tag: str) -> int:
+            total = 0
             while taken := await self.requeue(tag, dead, convict_at=convict_at, unknown=unknown, died=died):
                 total += taken
-                await asyncio.sleep(0)
-        return total
+            return total
+
+        return sum(await asyncio.gather(*(take(tag) for tag in self._space.keys.tags)))

@@ -10,13 +10,12 @@ from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import KernelError
 from kernel.refusals import accepted
 from kernel.store.link import LOST, Lane, Words
-from kernel.store.pump import AWAY, ELSEWHERE, error_word, refused
+from kernel.store.pump import AWAY, ELSEWHERE, FULL, error_text, error_word, refused
 from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 from kernel.store.steps import Appended, Held, read_appended
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
     from kernel.store.space import Space
 
+NO_ROOM: Final = (*FULL, "OOM")
+"""Error words of a server that takes no writes. At maxmemory MULTI takes none, whatever a script begins with."""
 IDLE_MAX: Final = 16
 """Connections kept for the next mutation."""
 
@@ -35,7 +36,11 @@ class Conflict(KernelError):
 
 
 class ConnectionLost(KernelError):
-    """The connection broke; whether the last call took effect is not known."""
+    """The connection broke, or its node cannot be asked now; whether the last call took effect is not known."""
+
+
+class NoRoom(KernelError):
+    """The server takes no writes now, since its disk or its memory is full; nothing was written. Run again later."""
 
 
 class Exclusive:
@@ -91,6 +96,7 @@ class Exclusive:
         Raises:
             Conflict: something watched has changed.
             ConnectionLost: it may or may not have happened.
+            NoRoom: the server takes no writes now.
             Obsolete, NotOwner, Ended …: nothing was written.
         """
         payload = await self._space.payloads.put(held.address, held.generation, payload)
@@ -106,18 +112,25 @@ class Exclusive:
         done = replies[-1]
         if done is None:
             raise Conflict("what the mutation read has changed")
-        if isinstance(done, ResponseError):
-            raise refused("complete", next((reply for reply in replies if isinstance(reply, ResponseError)), done))
-        reply: object = listed(done)[0]
-        if isinstance(reply, ResponseError):
-            raise refused("complete", reply)
-        return read_appended(accepted(reply))
+        reply: object = done if isinstance(done, ResponseError) else listed(done)[0]
+        error = next((one for one in (*replies, reply) if isinstance(one, ResponseError)), None)
+        if error is None:
+            return read_appended(accepted(reply))
+        if error_word(error) in NO_ROOM:
+            raise NoRoom(error_text(error))
+        self._check_node([error])
+        raise refused("complete", error)
+
+    def _check_node(self, replies: Sequence[object]) -> None:
+        """Raise ConnectionLost if this node cannot be asked now, or is not the one to ask."""
+        for reply in replies:
+            if isinstance(reply, ResponseError) and error_word(reply) in {*AWAY, *ELSEWHERE}:
+                self.usable = False
+                raise ConnectionLost(error_text(reply))
 
     async def _send(self, commands: Sequence[Words]) -> list[object]:
         try:
             replies = await self._lane.send(commands)
-            self._check_served(replies)
-            return replies
         except (*LOST, RedisError) as error:
             self.usable = False
             raise ConnectionLost(str(error) or type(error).__name__) from error
@@ -125,13 +138,8 @@ class Exclusive:
             # Cancelled between a command and its reply: the connection is out of step.
             self.usable = False
             raise
-
-    @staticmethod
-    def _check_served(replies: Sequence[object]) -> None:
-        """Take a node for lost that says it is no longer the one to ask: nothing was written there."""
-        for reply in replies:
-            if isinstance(reply, ResponseError) and error_word(reply) in (*AWAY, *ELSEWHERE):
-                raise RedisConnectionError(f"{error_word(reply)} {reply}")
+        self._check_node(replies)
+        return replies
 
     async def close(self) -> None:
         """Close the connection."""

@@ -60,6 +60,8 @@ class Link:
         self._closed = False
         self.broken = False
         """Whether the loss of a connection was told, and nothing was answered since."""
+        self.full = False
+        """Whether the server was found unable to write its files, and took nothing since."""
 
     def call(
         self,
@@ -114,6 +116,17 @@ class Link:
         """A pump has got what it asked for, after the connection was lost."""
         self.broken = False
         log.warning("connection to Redis is back", server=masked(self.url))
+
+    def found_full(self, error: Exception) -> None:
+        """A pump was refused a write, since the server cannot write its files; it sends it again until it can."""
+        if not self.full:
+            self.full = True
+            log.warning("Redis cannot write its files, waiting until it can", server=masked(self.url), error=str(error))
+
+    def has_room(self) -> None:
+        """What was refused was taken now."""
+        self.full = False
+        log.warning("Redis can write its files again", server=masked(self.url))
 
     async def close(self) -> None:
         """End all connections; calls without an answer fail."""

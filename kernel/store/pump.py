@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -26,8 +27,12 @@ LaneTimedOut: TypeAlias = RedisTimeoutError
 LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError, EOFError)
 AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED")
 """Error words of a node that cannot serve now, or is no longer the one to ask."""
+FULL: Final = ("MISCONF",)
+"""Error words of a node that cannot write its files now: whoever has the patience waits until it can."""
 ELSEWHERE: Final = ("MOVED", "ASK")
 """Error words of a node that does not serve the slot any more, or not this key."""
+_NESTED: Final = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")
+"""How Redis 6.2 says what a command in a script was refused with."""
 BATCH_MAX: Final = 32
 """Calls of one pipeline. With more, the server would wait while this side works on replies, and this side for them."""
 BACKOFF_S_MAX: Final = 0.5
@@ -143,6 +148,7 @@ class Pump:
         """Send a batch until each call has an answer."""
         loop = asyncio.get_running_loop()
         since: float | None = None
+        waited = False
         backoff_s = 0.02
         patience_s = self._link.patience_s
         while batch:
@@ -152,6 +158,9 @@ class Pump:
                 batch = batch and await self._resolve(batch, await lane.send([call.words for call in batch]))
                 if self._link.broken:
                     self._link.answered()
+                if self._link.full and not batch and waited:
+                    self._link.has_room()
+                waited = bool(batch)
             except (*LOST, RedisError) as error:
                 since = since or loop.time()
                 await self._break(error)
@@ -187,7 +196,7 @@ class Pump:
     async def _resolve(self, batch: list[Call], replies: list[object]) -> list[Call]:
         """Answer the calls; return those that have to be sent again."""
         again: list[Call] = []
-        away: ResponseError | None = None
+        reasons: dict[str, ResponseError] = {}
         for call, reply in zip(batch, replies, strict=True):
             future = call.future
             if not isinstance(reply, ResponseError):
@@ -195,20 +204,30 @@ class Pump:
                     future.set_result(reply)
                 continue
             word = error_word(reply)
-            if word == "NOSCRIPT" and call.script is not None:
+            if reason := self._again(call, word):
+                reasons[reason] = reply
                 again.append(call)
             elif word in ELSEWHERE and self._link.on_moved is not None:
                 self._link.on_moved(call)
-            elif word in AWAY:
-                away = reply
-                again.append(call)
             elif not future.done():
                 future.set_exception(refused(call.name, reply))
-        if away is not None:
-            raise RedisConnectionError(f"{error_word(away)} {away}")
-        if again and self._lane is not None:
+        if "away" in reasons:
+            raise RedisConnectionError(error_text(reasons["away"]))
+        if "full" in reasons:
+            # The connection is as good as before, and nothing was lost: only what writes has to wait.
+            self._link.found_full(reasons["full"])
+            await asyncio.sleep(BACKOFF_S_MAX)
+        elif again and self._lane is not None:
             await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
         return again
+
+    def _again(self, call: Call, word: str) -> str:
+        """Return why a refused call has to be sent again; empty: it has not."""
+        if word == "NOSCRIPT" and call.script is not None:
+            return "script"
+        if word in FULL and self._link.patience_s is None:
+            return "full"
+        return "away" if word in AWAY else ""
 
 
 def _that_hold(batch: list[Call]) -> list[Call]:
@@ -230,8 +249,7 @@ def fail(calls: Iterable[Call], error: Exception) -> None:
 
 def refused(call: str, error: ResponseError) -> ServerRefused:
     """Return what to raise for an error reply to a call: the server's words, the first one included."""
-    word, text = error_word(error), str(error)
-    return ServerRefused(call, text if text.startswith(word) else f"{word} {text}")
+    return ServerRefused(call, error_text(error))
 
 
 def error_word(error: ResponseError) -> str:
@@ -249,4 +267,13 @@ def error_word(error: ResponseError) -> str:
         "OutOfMemoryError": "OOM",
         "NoPermissionError": "NOPERM",
     }
-    return known.get(name) or str(error).partition(" ")[0]
+    if name in known:
+        return known[name]
+    nested = _NESTED.search(str(error))
+    return nested[1] if nested else str(error).partition(" ")[0]
+
+
+def error_text(error: ResponseError) -> str:
+    """Return an error reply with its first word, also where redis-py took that off."""
+    word, text = error_word(error), str(error)
+    return text if text.startswith(word) else f"{word} {text}"

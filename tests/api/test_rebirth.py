@@ -11,7 +11,7 @@ from actors import Step, WorkflowManager
 from actors.definitions import Workflow
 from actors.servers import Worker
 from actors.servers.server import Server
-from kernel import Reader, ServerRefused
+from kernel import Heartbeat, Reader, ServerRefused
 from kernel.store.audit import audit
 from tests.api.watching import Managers
 
@@ -137,6 +137,31 @@ async def test_what_a_worker_was_handed_after_its_death_was_declared_is_taken_ov
         worker._begin_rebirth()
         async with asyncio.timeout(5.0):
             assert await handle.result() == 12
+
+
+async def test_an_answer_that_took_as_long_as_an_outage_condemns_nobody(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _define(manager)
+    async with manager.worker() as one:
+        host, reaper = one.host, one._reaper
+        assert reaper is not None
+        await reaper.stop()
+        custody, link = host.store.custody, host.store.space.link(host.store.space.keys.workers)
+        await custody.register("silent for as long as nobody could beat", "{}")
+        await reaper.look()
+        living = custody.living
+
+        async def living_after_an_outage() -> list[Heartbeat]:
+            link.epoch += 1
+            await asyncio.sleep(1.2 * host.worker_timeout_s)
+            return await living()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(custody, "living", living_after_an_outage)
+            await reaper.look()
+        await reaper.look()
+        assert "silent for as long as nobody could beat" in {beat.worker for beat in await living()}
 
 
 async def test_what_a_dead_worker_reads_after_its_death_was_declared_is_found_by_others_soon(

@@ -1,0 +1,208 @@
+"""A server whose disk or memory is full, or that is read-only for a while: workers wait, and lose no outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
+
+from actors import Step, Transaction, WorkflowManager
+from kernel import ServerRefused
+from tests.engine.process import until
+from tests.topology.single import Standalone
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from actors.servers import Worker
+    from tests.topology.node import Node
+
+pytestmark = pytest.mark.server
+
+TIMEOUT_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Standalone]:
+    with Standalone() as place:
+        yield place
+
+
+@pytest.fixture
+def node(place: Standalone) -> Iterator[Node]:
+    place.empty()
+    yield place.server
+    place.server.limit_files(None)
+    place.server.ask("CONFIG", "SET", "maxmemory", "0")
+    place.server.ask("REPLICAOF", "NO", "ONE")
+
+
+class Shop:
+    """A manager with an action that ends when it is told to, and a mutation that reads what it writes."""
+
+    def __init__(self, node: Node) -> None:
+        self.manager = manager = WorkflowManager(
+            node.url, namespace=uuid4().hex, partitions=1, worker_timeout=TIMEOUT_S
+        )
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.starts = self.runs = 0
+
+        @manager.action(name="once")
+        async def once() -> str:
+            self.starts += 1
+            self.begun.set()
+            await self.may_end.wait()
+            return "done"
+
+        @manager.mutation(name="add")
+        async def add(tx: Transaction) -> int:
+            total = int(await tx.get(tx.key("total")) or 0)
+            self.runs += 1
+            await self.may_commit.wait()
+            tx.set(tx.key("total"), total + 1)
+            return total + 1
+
+        @manager.workflow(name="buy")
+        async def buy(step: Step) -> str:
+            return f"{await step.run_action(once)} {await step.run_mutation(add)}"
+
+        self.buy = buy
+
+
+@asynccontextmanager
+async def working(node: Node, *, workers: int = 1) -> AsyncGenerator[tuple[Shop, list[Worker]], None]:
+    """Run workers; a workflow of theirs can be held in its action."""
+    shop = Shop(node)
+    manager = shop.manager
+    async with manager:
+        if workers == 1:
+            async with manager.worker() as one:
+                yield shop, [one]
+        else:
+            async with manager.worker() as one, manager.worker() as other:
+                yield shop, [one, other]
+
+
+@asynccontextmanager
+async def unharmed() -> AsyncGenerator[None, None]:
+    """See to it that nothing is reported as an error of the engine."""
+    with capture_logs() as lines:
+        yield
+    assert not [line for line in lines if line["log_level"] == "error"]
+
+
+def fill_disk(node: Node) -> None:
+    """Let the server find its disk full."""
+    node.limit_files(1)
+    with suppress(ResponseError):
+        node.ask("SET", "anything", "x")  # the last that is taken
+    with pytest.raises(ResponseError, match="MISCONF"):
+        node.ask("SET", "anything", "x")
+
+
+async def waits(worker: Worker) -> None:
+    """Wait until a worker has met the refusal."""
+    space = worker.host.store.space
+
+    async def met() -> bool:
+        return space.link(space.keys.tags[0]).full
+
+    await until(met)
+
+
+async def test_an_outcome_waits_until_a_full_disk_has_room_again(node: Node) -> None:
+    async with working(node) as (shop, (worker,)):
+        handle = await shop.manager.start(shop.buy)
+        await shop.begun.wait()
+        fill_disk(node)
+        shop.may_end.set()
+        await waits(worker)
+        node.limit_files(None)
+        # Neither run again nor reported as unknown: the worker that has the outcome keeps it.
+        assert await handle.result(timeout=10) == "done 1"
+        assert shop.starts == 1
+
+
+async def test_a_start_on_a_full_disk_is_refused_at_once_with_what_to_do(node: Node) -> None:
+    async with working(node) as (shop, _):
+        fill_disk(node)
+        with pytest.raises(ServerRefused, match="free the disk"):
+            await shop.manager.start(shop.buy)
+        node.limit_files(None)
+
+
+async def test_nobody_is_taken_for_dead_while_no_heartbeat_can_be_written(node: Node) -> None:
+    async with working(node, workers=2) as (shop, workers):
+        before = [worker.incarnation for worker in workers]
+        handle = await shop.manager.start(shop.buy)
+        await shop.begun.wait()
+        fill_disk(node)
+        await asyncio.sleep(4 * TIMEOUT_S)  # time itself is what is tested: heartbeats are missing for so long
+        node.limit_files(None)
+        shop.may_end.set()
+        assert await handle.result(timeout=10) == "done 1"
+        assert [worker.incarnation for worker in workers] == before
+        assert shop.starts == 1
+
+
+async def test_nobody_is_taken_for_dead_when_the_server_comes_back(node: Node) -> None:
+    async with working(node, workers=2) as (shop, workers):
+        before = [worker.incarnation for worker in workers]
+        handle = await shop.manager.start(shop.buy)
+        await shop.begun.wait()
+        await asyncio.to_thread(node.kill)
+        await asyncio.sleep(4 * TIMEOUT_S)  # as above
+        await asyncio.to_thread(node.start)
+        shop.may_end.set()
+        assert await handle.result(timeout=10) == "done 1"
+        assert [worker.incarnation for worker in workers] == before
+        assert shop.starts == 1
+
+
+async def test_at_maxmemory_starts_are_refused_and_what_runs_loses_nothing(node: Node) -> None:
+    async with unharmed(), working(node) as (shop, _):
+        handle = await shop.manager.start(shop.buy)
+        await shop.begun.wait()
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        with pytest.raises(ServerRefused, match="Raise maxmemory"):
+            await shop.manager.start(shop.buy)
+        shop.may_end.set()
+
+        async def action_recorded() -> bool:
+            steps = await handle.steps()
+            return [step.state for step in steps][:1] == ["completed"]
+
+        await until(action_recorded)
+
+        async def mutation_running() -> bool:
+            return [step.state for step in await handle.steps()][1:] == ["running"]
+
+        await until(mutation_running)
+        node.ask("CONFIG", "SET", "maxmemory", "0")
+        assert await handle.result(timeout=10) == "done 1"
+        assert shop.starts == 1
+
+
+async def test_a_mutation_waits_while_its_server_is_read_only(node: Node) -> None:
+    async with unharmed(), working(node) as (shop, _):
+        shop.may_end.set()
+        shop.may_commit.clear()
+        handle = await shop.manager.start(shop.buy)
+        await until(lambda: has_run(shop, 1))
+        node.ask("REPLICAOF", "127.0.0.1", 1)
+        shop.may_commit.set()
+        await until(lambda: has_run(shop, 2))
+        node.ask("REPLICAOF", "NO", "ONE")
+        assert await handle.result(timeout=10) == "done 1"
+
+
+async def has_run(shop: Shop, times: int) -> bool:
+    """Tell whether the mutation's function has been called so often."""
+    return shop.runs >= times
