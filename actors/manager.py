@@ -23,7 +23,7 @@ from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
 from actors.short_forms import ShortForms
 from actors.starting import beginning
-from kernel import EmbeddedServer, Space, Store, connector, keys, read_created
+from kernel import EmbeddedServer, Misconfigured, Space, Store, connector, keys, read_created, replicated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -65,10 +65,10 @@ class WorkflowManager(ShortForms, Registry):
         retention: Duration = timedelta(days=7),
         dead_retention: Duration = timedelta(days=30),
         worker_timeout: Duration = 5,
-        durability: Literal["local", "replicated"] = "local",
         value_bytes_max: int = 2**20,
         journal_bytes_max: int = 2**24,
         codec: Codec | None = None,
+        durability: Literal["local", "replicated"] = "local",
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -83,11 +83,12 @@ class WorkflowManager(ShortForms, Registry):
             retention: how long ended instances are kept.
             dead_retention: how long what was set aside is kept, for a person to look at.
             worker_timeout: how long a worker may be silent before its work is taken over.
-            durability: "local": what Redis acknowledged; this version has nothing else.
             value_bytes_max: limit of one call's arguments or one return value, encoded.
             journal_bytes_max: limit of one instance's journal.
             codec: what every payload passes through on its way to Redis and back; see ``actors.codecs``. The same for
                 all services and workers of the namespace.
+            durability: "replicated": nothing is answered, run or built upon before a replica has it (WAIT), so that a
+                failover loses none of it; without a replica everything waits. For all services and workers alike.
 
         Raises:
             InvalidOption, InvalidUrl: with what to write instead.
@@ -101,14 +102,17 @@ class WorkflowManager(ShortForms, Registry):
             raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
         if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
             raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
-        _refuse_what_is_not_yet(max_parallelism, durability)
+        _refuse_what_is_not_yet(max_parallelism)
         if not duration_ms("worker_timeout", worker_timeout):
             raise InvalidOption(f"worker_timeout={worker_timeout!r}: give more than 0 seconds")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
             raise InvalidOption(f"journal_bytes_max={journal_bytes_max!r}: give a whole number of bytes, 1 or more")
         if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
             raise InvalidOption(f"codec={codec!r}: give an object with encode(bytes) and decode(bytes) -> bytes")
+        if durability not in ("local", "replicated"):
+            raise InvalidOption(f'durability={durability!r}: give "local" or "replicated"')
         self.codec: Final = codec
+        self.durability: Final = durability
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
         if self.url is not None:
             connector(self.url)
@@ -144,12 +148,17 @@ class WorkflowManager(ShortForms, Registry):
     async def _open(self, *, patience_s: float | None) -> Store:
         url = self.url
         small = url is None or url.startswith("memory://")
+        if small and self.durability == "replicated":
+            raise Misconfigured(
+                'durability="replicated" needs a server with a replica; the embedded and the in-memory one have none:'
+                ' give the URL of one that has (HEADRACE_URL), or take durability="local".'
+            )
         if url is None:
             if self._embedded is None:
                 self._embedded = await asyncio.to_thread(EmbeddedServer.open, Path(EMBEDDED_FOLDER))
             url = self._embedded.url
         space = Space(
-            connector(url),
+            replicated(connector(url)) if self.durability == "replicated" else connector(url),
             namespace=self.namespace,
             partitions=self._partitions,
             patience_s=patience_s,
@@ -383,19 +392,12 @@ class WorkflowManager(ShortForms, Registry):
             await store.close()
 
 
-def _refuse_what_is_not_yet(max_parallelism: int | None, durability: str) -> None:
+def _refuse_what_is_not_yet(max_parallelism: int | None) -> None:
     if max_parallelism is not None:
         raise InvalidOption(
             f"max_parallelism={max_parallelism!r} has no effect in this version yet: limit the steps of each worker by "
             "its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
         )
-    if durability == "replicated":
-        raise InvalidOption(
-            'durability="replicated" has no effect in this version yet: leave it out; how soon a write is safe is a '
-            "setting of the server (appendfsync)"
-        )
-    if durability != "local":
-        raise InvalidOption(f'durability={durability!r}: give "local"')
 
 
 def _checked_workflow(workflow: Workflow[P, R]) -> Workflow[P, R]:

@@ -53,7 +53,14 @@ from kernel.store import keys as keys
 from kernel.store import rounds as rounds
 from kernel.store.audit import Violation, actor_violations, posted_violations, violations, violations_of
 from kernel.store.chronicle import Chronicle
-from kernel.store.connect import connector, drop_memory, look_into_memory, run_command, virtual_memory_time
+from kernel.store.connect import (
+    connector,
+    drop_memory,
+    look_into_memory,
+    replicated,
+    run_command,
+    virtual_memory_time,
+)
 from kernel.store.custody import Heartbeat
 from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
@@ -216,6 +223,7 @@ __all__ = [
     "read_steady",
     "read_vitals",
     "repeatable_nonces",
+    "replicated",
     "rounds",
     "run_command",
     "script_name",

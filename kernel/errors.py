@@ -135,6 +135,11 @@ class ServerUnreachable(KernelError):
                 f"The Redis server at {where} refuses the login ({reason.rstrip('.')}). Put user and password into the"
                 " URL: redis://user:password@host:port/db."
             )
+        elif "replicas have acknowledged" in reason:
+            message = (
+                f"The Redis server at {where} has no replica that follows ({reason}). Connect one, or take"
+                ' durability="local". What was asked for may have been written: ask again, under the same id.'
+            )
         else:
             message = (
                 f"No Redis server answers at {where}{f' ({reason})' if reason else ''}. Start it, or mend the URL"

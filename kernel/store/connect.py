@@ -13,6 +13,7 @@ from kernel.store.cluster import ClusterConnector
 from kernel.store.lanes import CONNECT_S_MAX, Connector, ServerConnector
 from kernel.store.link import LOST
 from kernel.store.pump import refused
+from kernel.store.replicated import ReplicatedConnector
 from kernel.store.sentinel import SentinelConnector
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def connector(url: str) -> Connector:
                 raise InvalidUrl(url, f"{scheme!r} is no scheme known here")
     except (ValueError, TypeError, RedisError) as error:
         raise InvalidUrl(url, str(error)) from error
+
+
+def replicated(source: Connector) -> Connector:
+    """Return the same connections, whose answers to script calls wait until a replica has what they tell of."""
+    return ReplicatedConnector(source)
 
 
 def drop_memory(url: str) -> None:

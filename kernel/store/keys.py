@@ -24,6 +24,7 @@ K:index:<name>:<status>  zset        actors by creation time, ms                
 K:index:tag:<tag>        zset        the same of those that have a tag, `key|value`             cleanup
 K:names                  set         names of workflows ever started here                       never
 K:meta                   hash        number of partitions, format, hash seed                    never
+K:barrier                string      nothing: what WAIT waits for, with replicated durability   never
 K:dead                   stream      commands set aside for a person                            a person
 K:app:<name>             any         the application's own keys beside its instances            the application
 ns:workers               zset        heartbeats                                                 fence

@@ -119,7 +119,6 @@ def test_wrong_defaults_of_a_workflow_are_refused_where_it_is_defined(
     ("options", "word"),
     [
         ({"max_parallelism": 5}, "concurrency"),
-        ({"durability": "replicated"}, "appendfsync"),
         ({"durability": "none"}, 'give "local"'),
         ({"default_retry": 3}, "give a RetryPolicy"),
         ({"retry_actions_by_default": 1}, "True or False"),
