@@ -66,7 +66,7 @@ async def test_a_child_that_is_still_running_ends_when_its_parent(how: str, mana
     @manager.workflow(name="parent")
     async def parent(step: Step) -> None:
         future = step.run_workflow(child.with_options(id="kid"))
-        await step.sleep(0.03)
+        await step.await_event("it runs")
         if how == "raises":
             raise ValueError
         if how == "takes it back":
@@ -78,11 +78,13 @@ async def test_a_child_that_is_still_running_ends_when_its_parent(how: str, mana
         handle = await manager.start(parent)
 
         async def started() -> bool:
-            return "kid" in await statuses(manager)
+            return (await statuses(manager)).get("kid") == "running"
 
         await until(started)
         if how == "is canceled":
             await handle.cancel()
+        else:
+            await handle.send_event("it runs")
         with pytest.raises(WorkflowCanceled):
             await manager.handle("kid").result()
 

@@ -22,7 +22,7 @@ from actors.codecs import Chain, Compression, Encryption
 from actors.payload import pack
 from actors.servers.delivery import Delivery
 from actors.servers.host import Host
-from kernel import PayloadUnusable, Store
+from kernel import Message, PayloadUnusable, Store
 from tests.api.watching import Managers, in_state, seen
 from tests.codecs.keyspace import everything, holding
 
@@ -197,7 +197,12 @@ async def test_whoever_carries_a_child_s_result_to_its_parent_needs_no_key(manag
     handles = [await manager.start(flow, times) for times in (1, 10_000)]
     store, keyless = await manager.store(), await locked.store()
     async with manager.worker() as worker:
-        worker.host.delivery.deliver = Delivery(_with_store(worker.host, keyless)).deliver  # type: ignore[method-assign]
+        delivery = Delivery(_with_store(worker.host, keyless))
+
+        async def deliver(message: Message, *, since: int) -> bool:
+            return await delivery.deliver(message, since=keyless.space.stamp)
+
+        worker.host.delivery.deliver = deliver  # type: ignore[method-assign]
         found = [await handle.result(timeout=10) for handle in handles]
     assert found == [len(MARKER), len(MARKER) * 10_000]
     assert store is not keyless

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from actors import Step, WorkflowManager
+from kernel.store.mending import Mendable
+from kernel.store.rounds import Placed
 from kernel.store.scripts import SCRIPTS
 from tests.conformance.here import Here, until
 from tests.conformance.monitoring import SlotWatch
@@ -37,6 +41,13 @@ async def test_every_script_touches_keys_of_its_own_slot_alone(
         # What workers call after a minute without news, and for a turn that came back from a dead worker.
         await store.timers.reconcile(handle.address)
         await store.turns.risk(handle.address, "0-1", token="t")
+        # What comes only when code is missing, or when the doctor puts things right.
+        await store.turns.postpone(handle.address, "0-1", delay_ms=0)
+        tag = store.space.keys.tag_of(handle.address)
+        for what in get_args(Mendable):
+            await store.mending.mend(handle.address, what, commands=[1])
+        await store.mending.drop(Placed(tag, "delayed", "nobody's", ""))
+        await store.mending.purge("wf/nobody")
         await manager.handle("the child").send_event("go")
         await handle.result()
     assert slots.calls > CALLS_MIN

@@ -126,6 +126,8 @@ class SimulatedLane:
             case "timeout":
                 await self._rest(reply_s)
                 raise LaneTimedOut(_LOST)
+            case "twice" if replies[-1] is None and batch[-1][0] == "EXEC":
+                pass  # refused, since what it watched had changed: on its own, unwatched, nobody sends that again
             case "twice":
                 words = tuple(word for word in batch[-1]) if "BLOCK" not in batch[-1][:8] else _unblocked(batch[-1])
                 replies = await self._lane.send([*batch[:-1], words])
