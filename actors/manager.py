@@ -98,10 +98,7 @@ class WorkflowManager(ShortForms, Registry):
             retry_actions_by_default=retry_actions_by_default,
             value_bytes_max=value_bytes_max,
         )
-        if not keys.valid_namespace(namespace):
-            raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
-        if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
-            raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
+        _check_place(namespace, partitions)
         _refuse_what_is_not_yet(max_parallelism)
         if not duration_ms("worker_timeout", worker_timeout):
             raise InvalidOption(f"worker_timeout={worker_timeout!r}: give more than 0 seconds")
@@ -390,6 +387,13 @@ class WorkflowManager(ShortForms, Registry):
         finally:
             await worker.kill()  # however it ended, nothing of it may be left running
             await store.close()
+
+
+def _check_place(namespace: str, partitions: int | None) -> None:
+    if not keys.valid_namespace(namespace):
+        raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
+    if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
+        raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
 
 
 def _refuse_what_is_not_yet(max_parallelism: int | None) -> None:

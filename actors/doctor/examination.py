@@ -30,7 +30,7 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kernel import Slice, Store
 
@@ -183,9 +183,17 @@ class Examination:
         return address
 
     async def _look_at_place(self, key: str, tag: str, name: str) -> None:
-        self._note(await self._places.look(tag, name))
-        if name in _STREAMS or name.startswith("q:"):
-            self._note(await self._places.groups(key, name, workforce=self._workforce))
+        is_stream = name in _STREAMS or name.startswith("q:")
+        try:
+            self._note(await self._places.look(tag, name))
+            if is_stream:
+                self._note(await self._places.groups(key, name, workforce=self._workforce))
+        except ServerRefused as error:
+            if "WRONGTYPE" not in error.error:
+                raise
+            # Or it is a key of an actor that is named there, which is told when that comes.
+            if await self._store.space.send(tag, "TYPE", key) != (b"stream" if is_stream else b"zset"):
+                self._note([foreign(key)])
 
     async def _look_at(self, address: str) -> None:
         try:
@@ -202,6 +210,8 @@ class Examination:
             if "WRONGTYPE" not in error.error:
                 raise
             self._note([foreign(keys.actor(self._store.space.keys.tag_of(address), address))])
+        except ValueError as error:
+            self._note([unreadable(address, error)])
 
     async def _confirmed(self, address: str, findings: list[Finding]) -> list[Finding]:
         """Return what two further looks agree on."""
@@ -218,7 +228,10 @@ class Examination:
         return findings
 
     async def _look_once(self, address: str) -> list[Finding]:
-        found = await read_steady(self._store.space, address)
+        try:
+            found = await read_steady(self._store.space, address)
+        except ValueError as error:
+            return [unreadable(address, error)]
         return [] if found is None else await self._judged(found)
 
     async def _judged(self, found: Slice) -> list[Finding]:
@@ -234,8 +247,8 @@ class Examination:
         actor = found.actor
         if not actor.parts:
             return
-        if "generation" not in actor.record and "status" in actor.record and actor.record["status"] != "gone":
-            raise KeyError("generation")
+        if {"status", "generation"} & set(actor.record) and actor.record.get("status") != "gone":
+            _check_record(actor.record)
         for violation in actor_violations(found.found, actor):
             yield of_violation(actor.address, violation, orphan=violation.code in PURGED)
         yield from reasons(found, self._workforce, now_ms=self._store.space.now_ms(), after_ms=self._after_ms)
@@ -290,6 +303,14 @@ class Examination:
             for violation in posted_violations(said, posted[address]):
                 found[address] = of_violation(address, violation)
         return found
+
+
+def _check_record(record: Mapping[str, str]) -> None:
+    """Raise KeyError or ValueError if a record is not what every script reads of it, so that none mends by it."""
+    for name in ("status", "name", "generation"):
+        record[name]
+    for name in ("created", "appended", "commands", "emitted"):
+        int(record[name].partition("-")[0])
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -45,7 +45,8 @@ class Treatment:
         """
         if not self._repair:
             return list(findings)
-        done = {finding.code: await self._mend(address, finding.code, findings) for finding in findings}
+        codes = dict.fromkeys(finding.code for finding in findings)
+        done = {code: await self._mend(address, code, findings) for code in codes}
         if not any(done.values()):
             return list(findings)
         left = {one.code for one in await look(address)} if look is not None else set[str]()

@@ -100,7 +100,7 @@ def posted_violations(record: Mapping[str, str], posted: int) -> Iterator[Violat
     if record.get("status") not in LIVE | ENDED:
         return
     counted = record.get("undelivered", "0")
-    if posted != int(counted):
+    if counted != str(posted):
         yield Violation("miscounted", f"{posted} messages in the outbox, {counted} counted")
 
 

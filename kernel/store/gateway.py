@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from kernel.store.keys import GATEWAYS
@@ -15,6 +16,8 @@ FIRST: Final = b"first"
 """Field of a message that was passed on: the entry that it came as."""
 SINCE: Final = b"since"
 """Field of a message that was set aside and published again: ms since the epoch at which it was."""
+_ENTRY: Final = re.compile(rb"\d{1,20}-\d{1,20}")
+_MS: Final = re.compile(rb"\d{1,15}")
 
 
 class Gateway:
@@ -35,7 +38,8 @@ class Gateway:
 
     async def pass_on(self, entry: Entry) -> bool:
         """Put a message at the end of the stream, for other workers; False: somebody else answered it."""
-        fields = entry.fields if FIRST in entry.fields[::2] else [FIRST, entry.id, *entry.fields]
+        fields = [FIRST, first_entry(entry).encode()]
+        fields += [word for pair in _pairs(entry) for word in pair if pair[0] != FIRST]
         return await self._answer(entry, *fields) == 1
 
     async def bury(self, entry: Entry, reason: str) -> None:
@@ -76,13 +80,14 @@ async def gateway_violations(space: Space) -> list[str]:
 
 def first_entry(entry: Entry) -> str:
     """Return the id of the entry as which a message was published; passed on, it lies in another one."""
-    return dict(_pairs(entry)).get(FIRST, entry.id).decode(errors="replace")
+    first = dict(_pairs(entry)).get(FIRST, b"")
+    return (first if _ENTRY.fullmatch(first) else entry.id).decode()  # anybody may publish a field of that name
 
 
 def published_ms(entry: Entry) -> int:
     """Return when a message was published, ms since the epoch; again, if it was set aside before."""
     since = dict(_pairs(entry)).get(SINCE, b"")
-    return int(since) if since.isdigit() else int(first_entry(entry).partition("-")[0])
+    return int(since) if _MS.fullmatch(since) else int(first_entry(entry).partition("-")[0])
 
 
 def _pairs(entry: Entry) -> list[tuple[bytes, bytes]]:

@@ -109,6 +109,8 @@ def _dropped(field: str, start: int, stay: int, number: int, closed: Mapping[int
     letter, seq = match[1], int(match[2])
     if letter == "c":
         return seq > stay
+    if letter == "t":  # of a restart before; the script writes those of this one
+        return True
     return seq >= start or (letter == "x" and closed.get(seq, 0) > number)
 
 

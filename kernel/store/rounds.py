@@ -27,6 +27,10 @@ SHARED: Final = (*SETS, "ready", "outbox", "bands", "names", "meta", "dead")
 """Names of a partition's keys that belong to no one actor; further ``q:…``, ``index:…`` and ``app:…``."""
 
 
+_HEAD: Final = ("status", "generation", "ready", "doomed", "name", "tags")
+"""Fields of a record by which an actor's places are known, but for those of its open commands."""
+
+
 class Placed(NamedTuple):
     """Something in one of the places that a partition's actors share."""
 
@@ -114,22 +118,31 @@ async def perhaps_nobodys(space: Space, page: list[Placed]) -> list[Placed]:
     heads = await send_all(
         space,
         tag,
-        (
-            ("HMGET", keys.actor(tag, place.address), "status", "generation", "ready", "doomed", "name", "tags")
-            for place in known
-        ),
-    )
-    opened = await send_all(
-        space, tag, (("HGET", keys.actor(tag, place.address, "open"), place.seq) for place in known)
+        (("HMGET", keys.actor(tag, place.address), *_HEAD) for place in known),
     )
     found = [place for place in page if not place.address]
-    for place, head, open_ in zip(known, heads, opened, strict=True):
-        names = ("status", "generation", "ready", "doomed", "name", "tags")
-        record = {n: v.decode() for n, v in zip(names, listed(head), strict=True) if v is not None}
-        table = {place.seq: OpenCommand.of(open_.decode())} if isinstance(open_, bytes) else {}
-        if not _names(ActorKeys(place.address, record=record, open=table), place):
+    living: list[tuple[Placed, dict[str, str]]] = []
+    for place, head in zip(known, heads, strict=True):
+        record = {n: v.decode() for n, v in zip(_HEAD, listed(head), strict=True) if v is not None}
+        if "generation" in record:
+            living.append((place, record))
+        else:
+            found.append(place)
+    opened = await send_all(
+        space, tag, (("HGET", keys.actor(tag, place.address, "open"), place.seq) for place, _ in living)
+    )
+    for (place, record), open_ in zip(living, opened, strict=True):
+        if not _may_name(place, record, open_):
             found.append(place)
     return found
+
+
+def _may_name(place: Placed, record: dict[str, str], open_: object) -> bool:
+    try:
+        table = {place.seq: OpenCommand.of(open_.decode())} if isinstance(open_, bytes) else {}
+    except ValueError:  # its actor is told to be unreadable; nothing is taken from it
+        return True
+    return _names(ActorKeys(place.address, record=record, open=table), place)
 
 
 async def is_nobodys(space: Space, place: Placed) -> bool:
@@ -137,9 +150,12 @@ async def is_nobodys(space: Space, place: Placed) -> bool:
     if not place.address:
         return await is_there(space, place)
     for _ in range(LOOKS_MAX):
-        before = await read_heads(space, place.address)
-        there = await is_there(space, place)
-        after = await read_heads(space, place.address)
+        try:
+            before = await read_heads(space, place.address)
+            there = await is_there(space, place)
+            after = await read_heads(space, place.address)
+        except ValueError:  # see _may_name
+            return False
         if not there or _names(before, place) or _names(after, place):
             return False
         if (before.record, before.open) == (after.record, after.open):
@@ -150,6 +166,8 @@ async def is_nobodys(space: Space, place: Placed) -> bool:
 
 def _names(actor: ActorKeys, place: Placed) -> bool:
     status = actor.record.get("status")
+    if status is None and "generation" in actor.record:  # it cannot be read, so nothing is taken from it
+        return True
     if status not in LIVE | ENDED or "generation" not in actor.record:
         return False
     # What is in the wrong index is seen with its actor.

@@ -42,26 +42,29 @@ class Slice(NamedTuple):
 
 
 async def read_slice(space: Space, address: str) -> Slice:
-    """Read an actor with the places that it names; its record is empty if there is none."""
+    """Read an actor with the places that it names; its record is empty if there is none.
+
+    Raises ValueError: the open table cannot be read.
+    """
     tag = space.keys.tag_of(address)
     actor = await _read_own(space, tag, address)
     found = PartitionKeys(tag, actors={address: actor})
     due_ms: dict[int, int] = {}
-    if "generation" in actor.record and "name" in actor.record:
+    if {"status", "generation", "name"} <= actor.record.keys():
         await _read_places(space, found, actor, due_ms)
         await _read_indexes(space, found, actor)
     return Slice(found, actor, due_ms)
 
 
 async def read_heads(space: Space, address: str) -> ActorKeys:
-    """Read an actor's record and open table alone."""
+    """Read an actor's record and open table alone. Raises ValueError: the open table cannot be read."""
     tag = space.keys.tag_of(address)
-    record = keys.actor(tag, address)
-    fields, opened = await asyncio.gather(
-        space.send(tag, "HGETALL", record), scan_hash(space, tag, keys.actor(tag, address, "open"))
-    )
+    record = pairs(await space.send(tag, "HGETALL", keys.actor(tag, address)))
+    if "generation" not in record:  # nor is what is left of it looked into: that would be a use of it
+        return ActorKeys(address, record=record)
+    opened = await scan_hash(space, tag, keys.actor(tag, address, "open"))
     table = {int(seq): OpenCommand.of(value.decode()) for seq, value in opened.items()}
-    return ActorKeys(address, record=pairs(fields), open=table)
+    return ActorKeys(address, record=record, open=table)
 
 
 async def read_steady(space: Space, address: str) -> Slice | None:
@@ -98,24 +101,19 @@ async def send_all(space: Space, tag: str, commands: Iterable[tuple[str | int, .
 async def _read_own(space: Space, tag: str, address: str) -> ActorKeys:
     record = keys.actor(tag, address)
     parts = [keys.actor(tag, address, part) for part in PARTS]
-    heads, journal, replies = await asyncio.gather(
+    heads, (ttl, *there) = await asyncio.gather(
         read_heads(space, address),
-        scan_hash(space, tag, parts[0]),
-        send_all(
-            space,
-            tag,
-            [
-                ("PTTL", record),
-                ("XREVRANGE", parts[3], "+", "-", "COUNT", 1),
-                *(("EXISTS", key) for key in (record, *parts)),
-            ],
-        ),
+        send_all(space, tag, [("PTTL", record), *(("EXISTS", key) for key in (record, *parts))]),
     )
-    ttl, last, *there = replies
-    heads.journal = journal
     heads.expires = isinstance(ttl, int) and ttl > 0
-    heads.mailbox = [entry.decode() for entry, _ in listed(last)]
     heads.parts = {name for name, exists in zip(("record", *PARTS), there, strict=True) if exists}
+    if "generation" not in heads.record:
+        return heads
+    journal, last = await asyncio.gather(
+        scan_hash(space, tag, parts[0]), space.send(tag, "XREVRANGE", parts[3], "+", "-", "COUNT", 1)
+    )
+    heads.journal = journal
+    heads.mailbox = [entry.decode() for entry, _ in listed(last)]
     referred = sorted({one.decode() for field in journal.values() for one in _REFERENCE.findall(field)})
     large = await send_all(space, tag, (("HEXISTS", parts[5], one) for one in referred))
     heads.large = {one for one, exists in zip(referred, large, strict=True) if exists}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 
 from actors import OutcomeUnknown, Step, WorkflowFailed, WorkflowManager
@@ -21,6 +24,7 @@ from tests.doctor.patients import (
     ready,
     scheduled,
     sleeping,
+    until,
 )
 
 
@@ -309,6 +313,50 @@ async def test_orphans_on_a_real_server_are_as_old_as_their_last_use(managers: M
     manager = managers(server_url, partitions=1)
     patient = await ended(manager)
     await patient.redis("DEL", patient.record)
+    await patient.redis("HSET", patient.part("open"), "1", "1|||wait||0")
+    await patient.redis("ZADD", f"{patient.tag}:delayed", 2**42, f"step|1-1|000001|1||{patient.handle.address}")
 
     assert not of(await manager.doctor(repair=True, orphans_older_than=60), "leftover_keys").repaired
-    assert of(await manager.doctor(repair=True, orphans_older_than=0), "leftover_keys").repaired
+    idle_s = await until(lambda: patient.store.mending.idle_s(patient.handle.address))
+    assert idle_s is not None
+    assert of(await manager.doctor(repair=True, orphans_older_than=idle_s), "leftover_keys").repaired, (
+        "to look at them is no use of them"
+    )
+
+
+async def test_an_instance_that_lost_several_commands_is_mended_and_said_to_be(manager: WorkflowManager) -> None:
+    @manager.action(name="work", queue=QUEUE, retry=True)
+    async def work() -> int:
+        return 1
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return sum(await asyncio.gather(step.run_action(work), step.run_action(work)))
+
+    async with manager.worker():
+        handle = await manager.start(flow.with_options(id="i"))
+        await seen(handle, lambda snapshot: len(snapshot.steps) == 2)
+    store = await manager.store()
+    tag = store.space.keys.tag_of(handle.address)
+    await store.space.send(tag, "DEL", f"{tag}:wf.open:i")
+
+    report = await manager.doctor(repair=True)
+
+    assert [one.repaired for one in report.findings if one.code == "lost_open"] == ["asked for the command again"] * 2
+    assert report.healthy, report.findings
+    async with manager.worker(queues=("default", QUEUE)):
+        assert await handle.result(timeout=10) == 2
+
+
+async def test_a_message_that_was_deleted_while_a_courier_had_it_is_acknowledged(manager: WorkflowManager) -> None:
+    patient = await queued(manager)
+    outbox = f"{patient.tag}:outbox"
+    stays = await patient.redis("XADD", outbox, "*", "w", "create", "from", "wf/ghost", "g", "1-1")
+    entry = cast("bytes", await patient.redis("XADD", outbox, "*", "w", "create", "from", "wf/ghost", "g", "1-1"))
+    await patient.redis("XREADGROUP", "GROUP", "couriers", "w", "COUNT", 2, "STREAMS", outbox, ">")
+    await patient.redis("XDEL", outbox, entry.decode())
+
+    assert of(await manager.doctor(repair=True), "pending_deleted").repaired
+
+    pending = cast("list[list[object]]", await patient.redis("XPENDING", outbox, "couriers", "-", "+", 10))
+    assert [row[0] for row in pending] == [stays], "what is still there stays the courier's"

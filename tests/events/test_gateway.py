@@ -11,6 +11,7 @@ import pytest
 from actors import Canceled, Step, WorkflowHandle, WorkflowManager
 from actors.definitions import Workflow
 from actors.servers import gateway
+from kernel import Reader, first_entry
 from kernel.store.audit import audit
 from kernel.store.replies import listed
 from tests.api.watching import Managers, seen
@@ -297,3 +298,30 @@ async def test_a_worker_that_leaves_gives_back_what_it_had_read(managers: Manage
     store = await manager.store()
     assert await store.custody.consumers(f"{manager.namespace}:gateway", "gateways") == []
     assert await audit(store.space) == []
+
+
+@pytest.mark.parametrize(("field", "value"), [("first", "rubbish"), ("since", "9" * 5_000), ("since", "soon")])
+async def test_fields_of_our_own_that_a_service_publishes_do_not_stop_a_message(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch, field: str, value: str
+) -> None:
+    monkeypatch.setattr(gateway, "PATIENCE_S", 0.0)
+    entry = await publish(manager, type="event", id="nobody", name="approved", **{field: value})
+
+    async with manager.worker():
+        (dead,) = await set_aside(manager)
+
+    assert dead["entry"] == entry
+
+
+async def test_a_message_that_is_passed_on_stays_the_entry_that_it_came_as(manager: WorkflowManager) -> None:
+    entry = await publish(manager, type="start", workflow="unknown", first="rubbish")
+    store = await manager.store()
+    reader = Reader(store.space, group="gateways", consumer="w", streams=(store.space.keys.gateway,))
+    for _ in range(2):
+        (found,) = await until(reader.wait)
+        assert first_entry(found) == entry
+        assert await store.gateway.pass_on(found)
+    await reader.close()
+
+    (last,) = await entries(manager, store.space.keys.gateway)
+    assert last == {"first": entry, "type": "start", "workflow": "unknown"}

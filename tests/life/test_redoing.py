@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from actors import Step, WorkflowManager
 from actors.testing import WorkflowTester
+from kernel.store.audit import audit
+from tests.life.leftovers import keys_left
 
 
 def manager() -> WorkflowManager:
@@ -188,3 +190,42 @@ def test_a_detached_child_that_was_started_by_the_end_of_its_parent_is_not_start
 
     WorkflowTester(made).play(scenario)
     assert len(began) == 1
+
+
+def test_children_whose_results_were_kept_go_with_their_parent() -> None:
+    made = manager()
+    flaky = Flaky(made, fails=3)
+    ran: list[str] = []
+
+    @made.action
+    async def note(name: str) -> str:
+        ran.append(name)
+        return name
+
+    @made.workflow
+    async def child(step: Step) -> str:
+        return await step.run_action(note, step.workflow_id)
+
+    @made.workflow
+    async def flow(step: Step) -> str:
+        beside = step.run_workflow(child)
+        await step.run_action(flaky.step)
+        return await beside
+
+    async def scenario(tester: WorkflowTester) -> None:
+        handle = await tester.start(flow)
+        for from_step in (None, 1, None):  # kept, started anew, kept
+            await later(tester)
+            await handle.restart(from_step=from_step)
+        assert await handle.result() == ran[1]
+        await handle.cleanup()
+        await later(tester)
+        store = await tester.manager.store()
+        assert await audit(store.space) == []
+        assert await keys_left(store) == []
+
+    for replay in ("cached", "always"):
+        ran.clear()
+        flaky.ran = 0
+        WorkflowTester(made, replay=replay).play(scenario)
+        assert (len(ran), flaky.ran) == (2, 4)

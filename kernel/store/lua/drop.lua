@@ -1,8 +1,9 @@
 -- drop: take something out of one of the shared places, if no actor names it any more. For `headrace doctor`.
 -- Why a script: the open table and the record decide in the moment in which it goes.
 -- KEYS 1 tag
--- ARGV 1 place: held | delayed | retries | expiry | ready | q:<queue> | index:<index>  2 member, or id of the entry
--- Returns DROPPED | KEPT (an actor names it) | NOTHING (it is not there)
+-- ARGV 1 place: held | delayed | retries | expiry | ready | outbox | q:<queue> | index:<index>
+--      2 member, or id of the entry
+-- Returns DROPPED | KEPT (an actor names it, or it is a message: the courier delivers that) | NOTHING (it is not there)
 -- Cost: 5 commands.
 --@ actor
 --@ open
@@ -39,10 +40,10 @@ local function is_wanted_entry(fields)
   return o and (o.place == here or o.place == here .. ':timed')
 end
 
-if place == 'ready' or queue then
-  local group = queue and 'workers' or 'dispatchers'
+if place == 'ready' or place == 'outbox' or queue then
+  local group = queue and 'workers' or place == 'ready' and 'dispatchers' or 'couriers'
   local entry = redis.call('XRANGE', key, item, item)[1]
-  if entry and is_wanted_entry(entry[2]) then return 'KEPT' end
+  if entry and (place == 'outbox' or is_wanted_entry(entry[2])) then return 'KEPT' end
   local acked = redis.pcall('XACK', key, group, item)
   local deleted = redis.call('XDEL', key, item)
   return (deleted == 1 or acked == 1) and 'DROPPED' or 'NOTHING'

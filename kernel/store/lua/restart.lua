@@ -27,16 +27,18 @@ redis.call('HDEL', a.record, 'ended', 'reason', 'code', 'stopped', 'canceling', 
 local now, children = clock(ARGV[1]), tonumber(ARGV[8])
 for i = 9, 8 + children do dismiss(a, 'cleanup', ARGV[i], redis.call('HGET', a.journal, 'c' .. ARGV[i])) end
 redis.call('HDEL', a.journal, 'result')
-for i = 9 + children, #ARGV do -- detached children before the redone part live on: what asks for them again finds them
+local tokens = {} -- which child it was, for what asks for it again: see settled and place
+for i = 9 + children, #ARGV do
   local seq = string.match(ARGV[i], '^c(%d+)$')
   if seq and tonumber(seq) <= tonumber(ARGV[7]) then
     local head = head_of(redis.call('HGET', a.journal, ARGV[i]))
-    if head.kind == 'child' and has(head.flags, 'd') then redis.call('HSET', a.journal, 't' .. seq, head.token) end
+    if head.kind == 'child' then tokens[#tokens + 1] = { 't' .. seq, head.token } end
   end
 end
 for from = 9 + children, #ARGV, 1000 do
   redis.call('HDEL', a.journal, unpack(ARGV, from, math.min(#ARGV, from + 999)))
 end
+for _, token in ipairs(tokens) do redis.call('HSET', a.journal, token[1], token[2]) end
 a.generation = record_event(a, ARGV[4], 'restarted', digits(now), digits(number_of(ARGV[5])), '')
 a.consumed, a.commands, a.emitted = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[6])
 redis.call('HSET', a.record, 'generation', a.generation, 'appended', a.appended, 'consumed', a.consumed,

@@ -19,17 +19,32 @@ local function may_hold(eager, head, granted, seen, now)
   return not waited(seen, head.queue, now, eager.patience)
 end
 
+-- Gives a child's command a token: that under which the child was started before a restart, if none is given. Returns the command.
+local function take_up(a, name, head, command, token)
+  token = token or redis.call('HGET', a.journal, 't' .. name)
+  if not token then return command end
+  local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
+  head.token, command = token, kind_and_at .. '|' .. token .. '|' .. rest
+  redis.call('HSET', a.journal, 'c' .. name, command)
+  return command
+end
+
 -- Whether nothing is to be done for a command: asked for and closed in one turn; or, after a restart, answered or closed
 -- before (there the void flag says nothing: the turn that took the command back is fed again).
 local function settled(a, seq, name, head, closed)
   if seq <= a.kept then
-    if redis.call('HEXISTS', a.journal, 'x' .. name) == 1 then return true end
-    local outcome = redis.call('HGET', a.journal, 'r' .. name)
-    if not outcome then return false end
-    if number_of(outcome) > tonumber(head.at) then return true end
-    -- It was fed before its command was asked for (the code takes another way now), so the code has not taken it.
-    redis.call('HDEL', a.journal, 'r' .. name)
-    return false
+    if redis.call('HEXISTS', a.journal, 'x' .. name) == 0 then
+      local outcome = redis.call('HGET', a.journal, 'r' .. name)
+      if not outcome then return false end
+      if number_of(outcome) <= tonumber(head.at) then
+        -- It was fed before its command was asked for (the code takes another way now), so the code has not taken it.
+        redis.call('HDEL', a.journal, 'r' .. name)
+        return false
+      end
+    end
+    -- The child that it is about is that of before, and goes with this actor.
+    if head.kind == 'child' then take_up(a, name, head, redis.call('HGET', a.journal, 'c' .. name)) end
+    return true
   end
   if has(head.flags, 'v') or (closed and closed[name]) then return true end
   return head.kind == 'wait' and not closed and redis.call('HEXISTS', a.journal, 'x' .. name) == 1
@@ -66,16 +81,12 @@ local function place(a, now, seq, name, head, command, eager, granted, seen)
     --@ outbox
     redis.call('HSET', a.record, 'children', '1')
     if seq <= a.kept then
-      -- Asked for again after a restart: another token, so another child; that of before is not needed any more. One
-      -- that is detached has lived on: its token of before, so the same child.
-      local lives = has(head.flags, 'd')
-      if not lives then dismiss(a, 'cleanup', name, command) end
-      local token = lives and redis.call('HGET', a.journal, 't' .. name)
-        or not lives and string.match(head.token, '^[^.]*') .. '.' .. number_of(a.generation)
-      if token then
-        local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
-        head.token = token
-        redis.call('HSET', a.journal, 'c' .. name, kind_and_at .. '|' .. token .. '|' .. rest)
+      -- Asked for again after a restart. A child that is detached has lived on: its token of before, so the same child.
+      -- Else another token, so another child; that of before is not needed any more.
+      command = take_up(a, name, head, command)
+      if not has(head.flags, 'd') then
+        dismiss(a, 'cleanup', name, command)
+        take_up(a, name, head, command, string.match(head.token, '^[^.]*') .. '.' .. number_of(a.generation))
       end
     end
     return open_value('1', '', head.token, 'outbox:' .. post(a, 'create', '', { 's', name, 't', head.token }), '', '0')

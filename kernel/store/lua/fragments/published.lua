@@ -10,12 +10,7 @@ local function publish_values(a, given, given_from)
         place(a, 0, 0, '', head_of(command), command)
       elseif kind == 'child|' then
         local head, seq = head_of(command), first + i - 1
-        local before = seq <= a.kept and redis.call('HGET', a.journal, 't' .. seq)
-        if before then -- see place
-          local kind_and_at, rest = string.match(command, '^(%a+|%d*)|[^|]*|(.*)$')
-          head.token, command = before, kind_and_at .. '|' .. before .. '|' .. rest
-          redis.call('HSET', a.journal, 'c' .. seq, command)
-        end
+        if seq <= a.kept then command = take_up(a, tostring(seq), head, command) end
         if has(head.flags, 'd') and not settled(a, seq, tostring(seq), head, {}) then
           post(a, 'create', '', { 's', tostring(seq), 't', head.token, 'p', command })
         end
