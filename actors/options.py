@@ -30,10 +30,6 @@ NOT_YET: Final = frozenset(
 )
 """Options that have a name and a meaning, but nothing behind them so far: refused rather than ignored."""
 
-
-NOT_YET_OF_WORKFLOWS: Final = frozenset({"priority"})
-"""The same of what only steps have so far."""
-
 _INSTEAD: Final = {
     "pool": "give the step a queue of its own and start workers for it, whose concurrency limits how many run at once; "
     "pools across workers come in a later version",
@@ -95,6 +91,7 @@ class WorkflowDefinitionOptions(TypedDict, total=False):
     tags: Mapping[str, str]
     """By which lists find it: at most 16 texts by name."""
     priority: int
+    """0 to 9: that of its steps and children which state none. Not stated: its parent's, or 0."""
 
 
 class WorkflowOptions(WorkflowDefinitionOptions, total=False):
@@ -147,7 +144,8 @@ class WorkflowSettings:
     retention_ms: int | None = None
     tags: tuple[tuple[str, str], ...] = ()
     """Sorted by key."""
-    priority: int = 0
+    priority: int | None = None
+    """None: not stated."""
     detached: bool = False
     on_complete: bytes = b""
     """What is called at the end, encoded; see ``actors.retrier.completion``."""
@@ -172,12 +170,11 @@ def resolve_options(
         raise InvalidOption("run_at and run_after exclude each other: give one of them")
     changes: dict[str, object] = {}
     for name, value in options.items():
-        refused = {*NOT_YET, *(NOT_YET_OF_WORKFLOWS if kind == "workflow" else ())}
         if name not in allowed:
-            known = ", ".join(sorted({*allowed} - refused))
+            known = ", ".join(sorted({*allowed} - NOT_YET))
             raise InvalidOption(f"{name!r} is no option of {_a(kind)}; its options are {known}")
-        if name in refused:
-            instead = _INSTEAD.get(name, "leave it out")
+        if name in NOT_YET:
+            instead = _INSTEAD[name]
             raise InvalidOption(f"the option {name!r} of {_a(kind)} has no effect in this version yet: {instead}")
         if name in ("run_at", "run_after"):
             changes["run_at_ms"] = changes["run_after_ms"] = 0

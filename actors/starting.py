@@ -34,14 +34,19 @@ def beginning(call: BoundWorkflow[..., Any], *, now_ms: int, retention_ms: int |
     }
 
 
-def record_fields(workflow: Workflow[..., Any]) -> dict[str, str | bytes]:
-    """Return what an instance's record holds of its workflow's options from the beginning."""
+def record_fields(workflow: Workflow[..., Any], *, inherited: int = 0) -> dict[str, str | bytes]:
+    """Return what an instance's record holds of its workflow's options from the beginning.
+
+    ``inherited``: the priority of its parent.
+    """
     options = workflow.options
     fields: dict[str, str | bytes] = {}
     if workflow.version != DEFAULT_VERSION:
         fields["version"] = workflow.version
     if options.tags:
         fields["tags"] = write_tags(options.tags)
+    if priority := inherited if options.priority is None else options.priority:
+        fields["priority"] = str(priority)
     if options.on_complete:
         fields["on_complete"] = options.on_complete
     return fields
@@ -58,10 +63,10 @@ class ChildOptions(NamedTuple):
     """Of the child's record."""
 
     @classmethod
-    def of(cls, workflow: Workflow[..., Any]) -> ChildOptions:
-        """Return what a workflow's options say."""
+    def of(cls, workflow: Workflow[..., Any], *, priority: int) -> ChildOptions:
+        """Return what a workflow's options say; ``priority`` is its parent's."""
         options = workflow.options
-        return cls(options.id, options.retention_ms, record_fields(workflow))
+        return cls(options.id, options.retention_ms, record_fields(workflow, inherited=priority))
 
     def encode(self) -> bytes:
         """Return the command's options."""

@@ -24,8 +24,8 @@ class Event(NamedTuple):
     """``outcome``: ``ok``, ``failed``, ``fired`` (a timer) or ``canceled``; ``event``: ``failed`` if it was sent with
     an error. Else empty."""
     name: str = ""
-    """``event``: the name it was sent under; ``update``: of the handler that is asked; ``restarted``: the number of the
-    last event that it does not feed again. Else empty."""
+    """``started``: the actor's priority, empty for 0; ``event``: the name it was sent under; ``update``: of the handler
+    that is asked; ``restarted``: the number of the last event that it does not feed again. Else empty."""
     payload: bytes = b""
     """Encoded value or failure; the kernel never looks into it."""
 

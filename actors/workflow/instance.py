@@ -217,7 +217,11 @@ class Instance:
     def _start(self, event: Event) -> None:
         assert self._main is None, "an instance starts once"
         loop = self._loop
-        self._surroundings.generation = event.id
+        surroundings = self._surroundings
+        surroundings.generation = event.id
+        if event.name:  # in the journal, so that mended code with another default asks for nothing else
+            surroundings.priority = int(event.name)
+            surroundings.step_defaults = {"priority": surroundings.priority, **surroundings.step_defaults}
         self._main = loop.create_task(self._run(event), name=self._workflow.name, context=loop.context)
 
     async def _run(self, started: Event) -> None:

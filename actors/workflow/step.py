@@ -103,7 +103,7 @@ class Step:
             name,
             name,
             workflow.encode_arguments(args, kwargs),
-            ChildOptions.of(workflow).encode(),
+            ChildOptions.of(workflow, priority=self._surroundings.priority).encode(),
             commands.at,
             due_ms=options.due_ms(commands.now_ms),
             timeout_ms=options.timeout_ms,

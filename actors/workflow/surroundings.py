@@ -23,6 +23,7 @@ class Surroundings:
         "generation",
         "log",
         "name",
+        "priority",
         "restarts",
         "step_defaults",
         "updates",
@@ -39,7 +40,9 @@ class Surroundings:
         self.value_bytes_max = value_bytes_max
         """Limit of one value, encoded."""
         self.step_defaults: Mapping[str, object] = {}
-        """What the workflow's definition says of the steps that it runs."""
+        """What the workflow's definition, and its priority, say of the steps that it runs."""
+        self.priority = 0
+        """The instance's, which its children inherit."""
         self.restarts: Sequence[int] = ()
         """For each restart of the instance, in order: the number of the event after which everything was fed again."""
         self.generation = ""

@@ -81,7 +81,7 @@ class Instances:
         ``message``: what this start answers, for a repeated delivery. ``deadline_ms``: refuse later than that.
         ``since``: the space's stamp from before it was read that this start is wanted: if a connection broke since, it
         fails with LinkChanged, as that may be lost.
-        ``fields``: further fields of the record (parent, version, on_complete, tags).
+        ``fields``: further fields of the record (parent, version, on_complete, tags, priority).
         """
         extra: list[str | bytes] = []
         for key, value in (fields or {}).items():

@@ -1075,9 +1075,19 @@ async def test_retention_of_a_workflow(manager: WorkflowManager) -> None:
             await handle.status()
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidOption, reason="only steps have a priority so far")
 async def test_priority_of_a_workflow(manager: WorkflowManager, till: Till) -> None:
-    nap.with_options(priority=9)
+    @manager.workflow
+    async def one(step: Step, name: str) -> None:
+        await step.run_action(notify, name)
+
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        busy = step.run_action(slow, 60)
+        await asyncio.gather(busy, *(step.run_workflow(one.with_options(priority=p), str(p)) for p in (3, 0, 9, 5)))
+
+    async with WorkflowTester(manager, concurrency=1) as tester:
+        await (await tester.start(flow)).result()
+    assert till.log == ["9", "5", "3", "0"]
 
 
 async def test_detached_is_a_child_that_is_not_canceled_with_its_parent(manager: WorkflowManager) -> None:

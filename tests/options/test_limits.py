@@ -163,10 +163,3 @@ def test_pools_are_refused_with_what_to_do_instead(manager: WorkflowManager) -> 
 
         @manager.action(pool="printer")
         async def print_it() -> None: ...
-
-
-def test_a_workflow_has_no_priority_yet(manager: WorkflowManager) -> None:
-    with pytest.raises(InvalidOption, match="'priority' of a workflow has no effect in this version yet"):
-
-        @manager.workflow(priority=3)
-        async def flow(step: Step) -> None: ...

@@ -3,8 +3,8 @@
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 address  3 nonce  4 name  5 arguments  6 message id ('' = none)  7 start at ms (0 = at once)
 --      8 deadline ms (0 = none)  9 retention ms ('' = for ever)  10 timeout ms (0 = none), then pairs of further record
---      fields (parent, version, on_complete, tags …; tags: one `key|value` a line; `large`: what the arguments refer to). If the
---      actor exists, who is named as `parent` becomes a waiter,
+--      fields (parent, version, on_complete, tags …; tags: one `key|value` a line; priority: also the started
+--      event's name; `large`: what the arguments refer to). If the actor exists, who is named as `parent` becomes a waiter,
 --      or gets the result again if it has ended.
 -- Returns CREATED generation (also when this very call is repeated) | EXISTS generation name | GONE | LATE
 -- Cost: 10 commands, one a tag.
@@ -40,17 +40,19 @@ if known[1] and known[1] ~= 'gone' then
 end
 if known[1] == 'gone' and message ~= ''
   and (known[2] == message or string.find(known[5] or '', '\n' .. message .. '\n', 1, true)) then return { 'GONE' } end
-local extra = {}
+local extra, priority = {}, ''
 for i = 11, #ARGV, 2 do
   if ARGV[i] == 'large' then
     redis.call('HSET', part(a, 'large'), string.sub(ARGV[5], 3), ARGV[i + 1])
   else
+    if ARGV[i] == 'priority' then priority = ARGV[i + 1] end
     extra[#extra + 1] = ARGV[i]
     extra[#extra + 1] = ARGV[i + 1]
   end
 end
 -- The first write, if that was none: refused at maxmemory, and then nothing has happened.
-redis.call('HSET', a.journal, 'e1', id .. '|started|' .. digits(math.max(at, now)) .. '|\n' .. ARGV[5])
+redis.call('HSET', a.journal, 'e1',
+  id .. '|started|' .. digits(math.max(at, now)) .. '|' .. priority .. '\n' .. ARGV[5])
 if known[1] then redis.call('DEL', a.record) end
 
 local scheduled = at > now

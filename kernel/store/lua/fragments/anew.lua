@@ -116,7 +116,9 @@ local function begin_anew(a, now, arguments, list, at)
   local generation = string.format('%d-%s', n, list[at])
   rearm_deadline(a, now, generation)
   redis.call('UNLINK', a.journal, a.events, part(a, 'staged'))
-  redis.call('HSET', a.journal, 'e' .. digits(n), generation .. '|started|' .. digits(now) .. '|\n' .. arguments)
+  local priority = redis.call('HGET', a.record, 'priority') or ''
+  redis.call('HSET', a.journal, 'e' .. digits(n),
+    generation .. '|started|' .. digits(now) .. '|' .. priority .. '\n' .. arguments)
   redis.call('XADD', a.events, generation, 'e', 'started')
   a.generation, a.appended, a.consumed, a.commands, a.emitted = generation, generation, '0-0', 0, 0
   local status, moved = 'running', {}
