@@ -302,6 +302,9 @@ _KINDS: Final[dict[str, type[StepFailed | UpdateFailed | WorkflowFailed]]] = {
     )
 }
 
+_CARRIERS: Final = frozenset({StepFailed, EventFailed, UpdateFailed, WorkflowFailed})
+"""Failures that say no more than that something raised: what it raised is the news."""
+
 MESSAGE_CHARACTERS_MAX: Final = 8_192
 TRACEBACK_CHARACTERS_MAX: Final = 32_768
 
@@ -338,13 +341,18 @@ class Failure:
     def from_exception(cls, error: BaseException, *, attempts: int = 1, kind: FailureKind | None = None) -> Failure:
         """Return the value of ``error``.
 
-        Without ``kind`` a ``StepFailed`` stays what it is and any other exception becomes the original of one.
-        With it, the exception is the original whatever it is: a ``StepFailed`` that ends its workflow becomes the
-        original of a ``WorkflowFailed``.
+        Without ``kind`` a ``StepFailed`` stays what it is and any other exception becomes the original of one. With it,
+        a failure that only carries an exception of a step or child hands it on: type, message and attempts are those
+        of the original, the traceback has both. One whose class says what happened (a timeout, an unknown outcome)
+        is the original itself, as is any other exception.
         """
         if kind is None and isinstance(error, StepFailed):
             text = error.traceback or format_traceback(error)
             return cls(_kind(error), error.error_type, _shorten(error.message), text, max(attempts, error.attempts))
+        if kind is not None and isinstance(error, RemoteFailure):
+            error_type = error.error_type if type(error) in _CARRIERS else type(error).__name__
+            attempts = max(attempts, error.attempts)
+            return cls(kind, error_type, _shorten(error.message), format_traceback(error), attempts)
         message = _shorten(_message(error))
         return cls(kind or "StepFailed", type(error).__name__, message, format_traceback(error), attempts)
 

@@ -80,7 +80,7 @@ def _feed(instance: Instance, history: RecordedHistory, watch: Watch, violations
 def _check_end(instance: Instance, history: RecordedHistory, site: str) -> None:
     end = instance.end
     if history.status in {"completed", "failed"}:
-        if history.status == "failed" and Failure.decode(history.result).error_type in _ENDED_FROM_OUTSIDE:
+        if history.status == "failed" and _was_ended_from_outside(Failure.decode(history.result)):
             return
         if end is None or end.status != history.status:
             raise _other_end(history, "goes on" if end is None else f"ends as {end.status}", end, site)
@@ -88,6 +88,11 @@ def _check_end(instance: Instance, history: RecordedHistory, site: str) -> None:
             raise _other_end(history, "returns something else", end, site)
     elif end is not None and history.status != "canceled":
         raise _other_end(history, f"ends as {end.status}", end, site)
+
+
+def _was_ended_from_outside(failure: Failure) -> bool:
+    """Tell it from a child's end of that kind which the code let through: that has a traceback."""
+    return failure.error_type in _ENDED_FROM_OUTSIDE and not failure.traceback
 
 
 def _other_end(history: RecordedHistory, now: str, end: End | None, site: str) -> NondeterminismError:

@@ -410,6 +410,6 @@ async def test_a_failed_child_fails_its_parent_with_the_original_error(manager: 
     async with manager.worker():
         with pytest.raises(WorkflowFailed) as caught:
             await (await manager.start(parent)).result()
-    assert caught.value.error_type == "WorkflowFailed"
-    assert "LookupError: no such cart" in caught.value.message
+    assert (caught.value.error_type, caught.value.message) == ("LookupError", "no such cart")
+    assert "await step.run_workflow(child)" in caught.value.traceback
     assert 'raise LookupError("no such cart")' in caught.value.traceback

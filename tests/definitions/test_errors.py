@@ -15,8 +15,10 @@ from actors.errors import (
     PayloadTooLarge,
     RemoteTraceback,
     RetryAfter,
+    StepCanceled,
     StepFailed,
     StepTimedOut,
+    WorkerDied,
     WorkflowFailed,
 )
 
@@ -80,10 +82,25 @@ def test_a_step_failure_that_ends_its_workflow_becomes_the_workflows_failure() -
     failure = Failure.from_exception(step, kind="WorkflowFailed")
 
     assert failure.kind == "WorkflowFailed"
-    assert failure.error_type == "StepFailed"
-    assert failure.message == "CardDeclined: no funds (after 3 attempts)"
+    assert (failure.error_type, failure.message, failure.attempts) == ("CardDeclined", "no funds", 3)
     assert "CardDeclined" in failure.traceback
     assert type(failure.to_exception()) is WorkflowFailed
+    assert str(failure.to_exception()) == "CardDeclined: no funds (after 3 attempts)"
+
+
+@pytest.mark.parametrize("kind", [StepTimedOut, OutcomeUnknown, InvalidReturn, StepCanceled, WorkerDied])
+def test_a_step_failure_whose_class_says_what_happened_is_the_original_of_the_workflows(kind: type[StepFailed]) -> None:
+    failure = Failure.from_exception(kind("too bad", error_type="Detail"), kind="WorkflowFailed")
+
+    assert (failure.error_type, failure.message) == (kind.__name__, "too bad")
+
+
+def test_an_original_error_goes_up_through_any_number_of_parents_unchanged() -> None:
+    error: BaseException = failure_of(CardDeclined("no funds")).to_exception()
+    for _ in range(3):
+        error = Failure.from_exception(error, kind="WorkflowFailed").to_exception()
+
+    assert str(error) == "CardDeclined: no funds"
 
 
 def test_the_remote_traceback_is_printed_as_the_cause() -> None:

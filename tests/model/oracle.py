@@ -102,7 +102,7 @@ class Oracle:
             one.dispose()
         return Observed(
             status=life.status if life.status in {"completed", "failed", "canceled"} else "in_progress",
-            result=life.result,
+            result=list(life.result[:2]) if life.status == "failed" else life.result,
             runs=dict(world.runs),
             mutations=dict(world.mutations),
             values=dict(life.values),

@@ -49,10 +49,12 @@ def described(error: BaseException) -> list[Any]:
     return [type(error).__name__, told(str(error))]
 
 
-def ending(error: BaseException) -> list[str]:
-    """Return as what an error ends its workflow."""
-    name = error.kind if isinstance(error, Remote) else type(error).__name__
-    return [name, told(str(error))]
+def ending(error: BaseException) -> tuple[str, str, int]:
+    """Return as what an error ends its workflow: type, message, attempts of the step that raised it."""
+    if not isinstance(error, Remote):
+        return type(error).__name__, told(str(error)), 1
+    carries = error.kind in {"StepFailed", "EventFailed", "WorkflowFailed"}
+    return error.error_type if carries else error.kind, told(error.message), max(1, error.attempts)
 
 
 class Code:

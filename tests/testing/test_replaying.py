@@ -185,3 +185,32 @@ async def test_who_watches_the_garbage_collector_may_read_a_clock(manager: Workf
             assert await (await tester.start(flow)).result() == "collected"
     finally:
         gc.callbacks.remove(watcher)
+
+
+@pytest.mark.parametrize("lets_through", [True, False])
+async def test_code_that_catches_now_what_ended_it_then_does_not_fit(tmp_path: Path, lets_through: bool) -> None:
+    def define_family(manager: WorkflowManager, *, catches: bool) -> None:
+        @manager.workflow(name="child", timeout=60)
+        async def child(step: Step) -> None:
+            await step.sleep(3600)
+
+        @manager.workflow(name="parent")
+        async def parent(step: Step) -> None:
+            try:
+                await step.run_workflow(child)
+            except WorkflowFailed:
+                if not catches:
+                    raise
+
+    first, second = WorkflowManager("memory://"), WorkflowManager("memory://")
+    define_family(first, catches=not lets_through)
+    define_family(second, catches=True)
+    async with WorkflowTester(first) as tester:
+        handle = await tester.start(first.get_workflow("parent"))
+        await handle.ended()
+        await tester.export(handle, tmp_path / "history.json")
+    if not lets_through:
+        replay_history(second, tmp_path / "history.json")
+        return
+    with pytest.raises(NondeterminismError, match="recorded as failed, with the code of today it ends as completed"):
+        replay_history(second, tmp_path / "history.json")
