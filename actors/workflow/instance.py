@@ -239,6 +239,8 @@ class Instance:
             else:
                 self._fail(error)
         except BaseException as error:  # noqa: BLE001 - whatever the author's code raises fails the workflow
+            if not self._loop.is_running():
+                return  # closed, or found by the collector in the middle of anything: nobody is told of an end
             anew, rest = _split(error)
             if anew is not None and rest is None:
                 self._finish(End("continued", anew.arguments, "" if anew.version == DEFAULT_VERSION else anew.version))

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from tests.workflow.host import Code
 
 
+@pytest.fixture(autouse=True)
+def disposal() -> Iterator[None]:
+    """Leave no instance to the garbage collector, which would close its coroutines in the middle of anything."""
+    yield
+    for host in Host.made:
+        if "instance" in vars(host):
+            host.instance.dispose()
+    Host.made.clear()
+
+
 @pytest.fixture
 def registry() -> Registry:
     """For the workflows of one test."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from actors.errors import Failure
 from actors.payload import pack, unpack
@@ -34,6 +34,9 @@ async def work(name: str) -> Any:  # noqa: ANN401 - a test answers with what it 
 class Host:
     """One workflow instance with its journal. ``instance`` is the warm copy."""
 
+    made: ClassVar[list[Host]] = []
+    """By the test that runs: their instances are disposed of after it, as every instance has to be."""
+
     def __init__(
         self,
         workflow: Workflow[..., Any],
@@ -42,6 +45,7 @@ class Host:
         enter: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         """Start it with ``args``. ``enter`` calls what it is given, in the surroundings that a test wants."""
+        self.made.append(self)
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.enter = enter

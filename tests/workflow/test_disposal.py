@@ -297,6 +297,27 @@ def test_a_failed_step_that_nobody_awaited_is_not_logged_after_disposal(caplog: 
     assert not caplog.text
 
 
+def test_of_an_instance_that_only_the_collector_finds_nobody_is_told_an_end() -> None:
+    """To put an end into words takes the parser, which must not be entered where the collector may strike: in it."""
+
+    class Told(Exception):
+        def __str__(self) -> str:
+            ran.append("put into words")
+            return ""
+
+    async def flow(step: Step) -> None:
+        try:
+            await step.run_action(work, "a")
+        finally:
+            ran.append("finally")
+            raise Told
+
+    host = begin(flow)
+    del host.instance
+    gc.collect()
+    assert ran == ["finally"]
+
+
 def test_a_process_that_holds_what_would_not_close_ends() -> None:
     ran_to_the_end = subprocess.run(
         [sys.executable, "-c", STUBBORN], capture_output=True, encoding="utf-8", timeout=30, check=True
