@@ -1,17 +1,15 @@
-"""Workflows: durable functions, and the fingerprint by which mended code is noticed."""
+"""Workflows: durable functions."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, overload
 
 from actors.calls import ContinueAsNew, active_step
 from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
+from actors.definitions.fingerprint import fingerprint_of
 from actors.definitions.steps import Action, Mutation, StepDefinition
 from actors.errors import CallNotAllowed, InvalidOption
 from actors.options import (
@@ -129,14 +127,9 @@ class Workflow(Definition[P, R_co]):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the code: its own, that of helpers in its module, and the names of what it runs.
-
-        Lines and comments do not count. Another Python version gives another fingerprint.
-        """
+        """Hash of the code; see ``actors.definitions.fingerprint`` for what counts."""
         if not self._fingerprint:  # shared by all copies: their code is the same
-            digest = hashlib.blake2b(digest_size=8)
-            _digest_function(inspect.unwrap(self.function), digest.update, seen=set())
-            self._fingerprint.append(digest.hexdigest())
+            self._fingerprint.append(fingerprint_of(self.function))
         return self._fingerprint[0]
 
 
@@ -176,37 +169,3 @@ class BoundWorkflow(BoundCall[P, R_co], Generic[P, R_co]):
     def workflow(self) -> Workflow[P, R_co]:
         """The workflow, with the options of this call."""
         return cast("Workflow[P, R_co]", self.definition)
-
-
-def _digest_function(function: Callable[..., Any], update: Callable[[bytes], None], *, seen: set[int]) -> None:
-    if not isinstance(function, FunctionType) or id(function) in seen:
-        return
-    seen.add(id(function))
-    names: list[str] = []
-    _digest_code(function.__code__, update, names)
-    for name in names:
-        used = function.__globals__.get(name)
-        if isinstance(used, Definition):
-            update(cast("Definition[..., Any]", used).name.encode())
-        elif isinstance(used, FunctionType) and used.__module__ == function.__module__:
-            _digest_function(used, update, seen=seen)
-
-
-def _digest_code(code: CodeType, update: Callable[[bytes], None], names: list[str]) -> None:
-    """Feed ``update`` with what the code does, without where it stands; add the globals that it names to ``names``."""
-    names.extend(code.co_names)
-    update(code.co_code)
-    update(repr((code.co_names, code.co_varnames, code.co_freevars, code.co_flags)).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _digest_code(constant, update, names)
-        else:
-            update(_stable_repr(constant).encode("utf-8", "surrogatepass"))
-
-
-def _stable_repr(constant: object) -> str:
-    if isinstance(constant, frozenset):
-        return f"{{{', '.join(sorted(_stable_repr(item) for item in cast('frozenset[object]', constant)))}}}"
-    if isinstance(constant, tuple):
-        return f"({', '.join(_stable_repr(item) for item in cast('tuple[object, ...]', constant))})"
-    return repr(constant)

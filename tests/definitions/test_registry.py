@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -132,6 +138,73 @@ def test_the_fingerprint_follows_the_registered_names_of_the_steps() -> None:
 
     assert compiled("a") == compiled("a")
     assert compiled("a") != compiled("b")
+
+
+CLOSING = """
+def make(RATE):
+    async def flow(step, limit=DEFAULT, *, tags=('a', 'b')):
+        return helper(RATE) and limit and tags
+    def helper(value):
+        return value + 1
+    return flow
+flow = make(VALUE)
+"""
+
+
+def closing(change: tuple[str, str] = ("", ""), *, value: object = 1, default: object = 1) -> str:
+    scope: dict[str, Any] = {"__name__": "flows", "VALUE": value, "DEFAULT": default}
+    exec(CLOSING.replace(*change), scope)
+    return Registry().workflow(scope["flow"]).fingerprint
+
+
+PLAIN = [
+    2, 1.5, True, None, 1 + 2j, "text", b"bytes", (1, ("x", None)), frozenset({"a", "b", "c"}), timedelta(1), Decimal(1)
+]  # fmt: skip
+
+
+def test_the_fingerprint_follows_plain_values_that_the_code_closes_over_or_has_as_defaults() -> None:
+    fingerprints = [closing(value=value) for value in PLAIN] + [closing(default=default) for default in PLAIN]
+
+    assert len({closing(), *fingerprints}) == 1 + 2 * len(PLAIN)
+    assert closing() != closing(("('a', 'b')", "('a', 'c')"))
+    assert fingerprints == [closing(value=value) for value in PLAIN] + [closing(default=default) for default in PLAIN]
+
+
+def test_the_fingerprint_follows_functions_that_the_code_closes_over() -> None:
+    assert closing() == closing(("value + 1", "value + 1  # a comment"))
+    assert closing() != closing(("value + 1", "value + 2"))
+    assert closing(value=(abs, lambda: 1)) != closing(value=(abs, lambda: 2))
+
+
+def test_the_fingerprint_leaves_out_what_differs_between_processes() -> None:
+    assert closing(value=object(), default=[object()]) == closing(value=object(), default=[object()])
+
+
+def test_the_fingerprint_is_the_same_in_every_process() -> None:
+    here = closing(value=frozenset({"a", "b", "c"}), default="x")
+    code = "from tests.definitions.test_registry import closing; print(closing(value=frozenset('abc'), default='x'))"
+    for seed in ("1", "2"):
+        there = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert there.stdout == f"{here}\n"
+
+
+def test_a_function_that_closes_over_itself_or_over_what_is_not_there_yet_has_a_fingerprint() -> None:
+    async def again(step: Step, times: int) -> None:
+        if times:
+            await again(step, times - 1)
+        later()
+
+    assert len(Registry().workflow(again).fingerprint) == 16
+
+    def later() -> None: ...
 
 
 def test_copies_share_the_fingerprint() -> None:
