@@ -4,7 +4,10 @@
 # ruff: noqa: PLW0108
 from __future__ import annotations
 
+import inspect
+import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +67,13 @@ def test_sleeping_is_refused_with_the_replacement_and_the_line(inside: Call) -> 
     assert isinstance(error, DeterminismViolation)
     for text in ("time.sleep()", "await step.sleep(seconds)", __file__):
         assert text in str(error)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python tells of a sleep that was bound by value from 3.13 on")
+def test_sleeping_by_a_function_that_was_bound_before_the_worker_started_is_refused(inside: Call) -> None:
+    error = inside(partial(inspect.unwrap(time.sleep), 0.001))
+    assert isinstance(error, DeterminismViolation)
+    assert "await step.sleep(seconds)" in str(error)
 
 
 def test_outside_workflow_code_clocks_run_on(guards: None) -> None:

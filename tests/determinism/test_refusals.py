@@ -124,6 +124,23 @@ def test_other_event_loops_are_refused(inside: Call) -> None:
         assert "asyncio.get_running_loop()" in str(error)
 
 
+@pytest.mark.parametrize("module", [asyncio, asyncio.runners])
+def test_asyncio_run_is_refused_with_what_to_do_instead(inside: Call, module: Any) -> None:  # noqa: ANN401 - a module
+    async def nothing() -> None: ...
+
+    error = inside(lambda: module.run(nothing()))
+    assert isinstance(error, DeterminismViolation)
+    for text in ("asyncio.run() is not possible in workflow code", "await the coroutine instead", f"{__file__}:"):
+        assert text in str(error)
+
+
+def test_asyncio_run_outside_workflow_code_runs(guards: None) -> None:
+    async def one() -> int:
+        return 1
+
+    assert asyncio.run(one(), debug=False) == asyncio.run(main=one()) == 1
+
+
 def test_the_loop_that_workflow_code_gets_is_its_own(start: Callable[[Code], Host]) -> None:
     async def flow(_step: Step) -> bool:
         return asyncio.get_event_loop() is asyncio.get_running_loop()
