@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
+import hashlib
 import sys
 import time
 from itertools import count
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 GARBAGE_EVERY: Final = 200
 """Scripts between two collections of Lua's garbage."""
 
+_checked: Final[set[bytes]] = set()
+"""Scripts that have run fakeredis' way without an error, on whatever server of this process."""
+
 _Socket: Any = FakeSocket
 _SimpleError: Any = SimpleError
 Snapshot = dict[bytes, Any]
@@ -44,15 +49,19 @@ class _FastSocket(_Socket):  # type: ignore[misc]
         runtime: Any = me._get_server_runtime(server)  # noqa: SLF001 - as above
         compiled: Any = server.__dict__.setdefault("_compiled", {})
         function: Any = compiled.get(script)
+        result: Any
         if function is None:
-            # fakeredis' own way first: it checks the script, and says what is wrong with it.
-            compiled[script] = runtime.compile(script)
-            return _Socket.eval(self, script, numkeys, *words)
+            compiled[script] = function = runtime.compile(script)
+            if script not in _checked:
+                # fakeredis' own way first: it checks the script, and says what is wrong with it.
+                result = _Socket.eval(self, script, numkeys, *words)
+                _checked.add(script)
+                return result
         server._lua_current_socket[0] = self  # noqa: SLF001 - as fakeredis' own eval does
         self._script_resp: Any = 2
         server._lua_set_keys_argv(runtime.table_from(words[:numkeys]), runtime.table_from(words[numkeys:]))  # noqa: SLF001
         try:
-            result: Any = function()
+            result = function()
         except _SimpleError:
             raise
         except Exception as error:
@@ -65,6 +74,13 @@ class _FastSocket(_Socket):  # type: ignore[misc]
         return me._convert_lua_result(result, nested=False)  # noqa: SLF001 - as above
 
 
+@functools.cache
+def _loadable(script: str) -> tuple[bytes, bytes]:
+    """Return a script's hash, as EVALSHA takes it, and the script."""
+    body = script.encode()
+    return hashlib.sha1(body, usedforsecurity=False).hexdigest().encode(), body
+
+
 class Session:
     """One connection whose commands are answered when the call returns. WATCH belongs to it."""
 
@@ -75,6 +91,11 @@ class Session:
     def run(self, words: Sequence[str | bytes | int | float]) -> object:
         """Run one command, not a blocking one; an error reply is a value."""
         socket = self._socket
+        if words[0] == "SCRIPT" and words[1] == "LOAD":
+            # All scripts, by each new connection: encoded and hashed once a process.
+            digest, body = _loadable(str(words[2]))
+            socket._server.script_cache[digest] = body  # noqa: SLF001 - as fakeredis' own command does
+            return digest
         socket._process_command([_encoded(word) for word in words])  # noqa: SLF001 - past packing and parsing
         reply: Any = socket.responses.get_nowait()
         # Python's sets have another order in each process, and runs should be alike.
