@@ -40,9 +40,10 @@ def _digest_function(function: Callable[..., Any], update: Update, *, seen: set[
         update(f"{name}=".encode())
         _digest_value(value, update, seen=seen)
     for name in names:
-        used = function.__globals__.get(name)
-        if isinstance(used, Definition) or (isinstance(used, FunctionType) and used.__module__ == function.__module__):
-            _digest_value(used, update, seen=seen)
+        used: object = function.__globals__.get(name)
+        helper = isinstance(used, FunctionType) and used.__module__ == function.__module__
+        if helper or isinstance(used, Definition):
+            _digest_value(cast("object", used), update, seen=seen)
 
 
 def _values_of(function: FunctionType) -> Iterator[tuple[str, object]]:

@@ -214,7 +214,7 @@ async def test_children_live_in_any_partition_and_their_results_reach_their_pare
         return total, ""
 
     async with here.working(manager), here.working(manager):
-        assert await (await manager.start(root)).result() == (612, "StepFailed")
+        assert await (await manager.start(root)).result() == (612, "ValueError")
 
 
 async def test_what_is_started_together_runs_and_an_id_means_one_instance(here: Here, manager: WorkflowManager) -> None:
