@@ -40,10 +40,11 @@ def _digest_function(function: Callable[..., Any], update: Update, *, seen: set[
         update(f"{name}=".encode())
         _digest_value(value, update, seen=seen)
     for name in names:
-        used: object = function.__globals__.get(name)
-        helper = isinstance(used, FunctionType) and used.__module__ == function.__module__
-        if helper or isinstance(used, Definition):
-            _digest_value(cast("object", used), update, seen=seen)
+        used = function.__globals__.get(name)
+        if isinstance(used, Definition):
+            update(cast("Definition[..., Any]", used).name.encode())
+        elif isinstance(used, FunctionType) and used.__module__ == function.__module__:
+            _digest_function(used, update, seen=seen)
 
 
 def _values_of(function: FunctionType) -> Iterator[tuple[str, object]]:
