@@ -97,7 +97,7 @@ from kernel.store.space import Space, draw_nonce, repeatable_nonces
 from kernel.store.steps import Advanced, Appended, Begun, Held, Queued, read_queued
 from kernel.store.survey import Depths, KeyFacts, Place, QueueDepth
 from kernel.store.timers import Promoted, TimedOut, next_due
-from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Turned
+from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Kept, Turned
 from kernel.store.vitals import Vitals, read_vitals
 
 __all__ = [
@@ -146,6 +146,7 @@ __all__ = [
     "Held",
     "History",
     "InvalidUrl",
+    "Kept",
     "KernelError",
     "KeyFacts",
     "Lane",

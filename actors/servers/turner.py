@@ -31,6 +31,7 @@ from kernel import (
     Fetched,
     Gone,
     Held,
+    Kept,
     NotFound,
     PayloadUnusable,
     Record,
@@ -44,7 +45,7 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from actors.actor import Actor
     from actors.servers.host import Host
@@ -146,8 +147,8 @@ class Turner:
             more |= await self._host.store.turns.settle(address, one)
         return more
 
-    async def _stop_broken_off(self, address: str, generation: str, error: TurnTooLong) -> None:
-        """Stop an actor whose turn blocked this worker, unless it has begun anew or ended meanwhile."""
+    async def _stop_broken_off(self, address: str, generation: str, error: NondeterminismError | TurnTooLong) -> None:
+        """Stop an actor whose turn broke off (see ``_turn``), unless it has begun anew or ended meanwhile."""
         record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
         if record.generation == generation and record.status in TURNING:
             await self._aside.stop(address, record, error)
@@ -235,7 +236,7 @@ class Turner:
                 replica.head = event.id
             if not isinstance(reply, Appended):
                 self._committed(replica, plan, reply.turned, reached=event.id)
-        except TurnTooLong as error:
+        except (NondeterminismError, TurnTooLong) as error:
             await self._complete(held, event)
             await self._stop_broken_off(replica.address, replica.generation, error)
         finally:
@@ -294,7 +295,7 @@ class Turner:
             # Somebody else was quicker; the ready entry's holder finds out.
             replica.inbox.clear()
             replica.head = replica.instance.fed
-        except TurnTooLong as error:
+        except (NondeterminismError, TurnTooLong) as error:
             self._drop(replica)
             await self._stop_broken_off(replica.address, replica.generation, error)
         except BaseException:
@@ -342,14 +343,15 @@ class Turner:
         make = self._maker(record, address)
         events: Sequence[Event]
         recorded: Sequence[Command] = ()
+        kept: Mapping[int, Kept] = {}
         epoch = self._host.epoch(address)
         whole = fetched.events is not None and (not fetched.events or fetched.events[0].number == record.first)
         if whole and record.commands == 0 and record.kept == 0 and fetched.events:
             events = fetched.events
         else:
             history = await self._host.store.turns.history(address, record)
-            events, recorded = history.events, history.commands
-        instance = make(recorded, events)
+            events, recorded, kept = history.events, history.commands, history.kept
+        instance = make(recorded, events, kept)
         consumed = event_number(record.consumed)
         replica = Replica(address, record.generation, instance, epoch)
         try:
@@ -371,14 +373,16 @@ class Turner:
         replica.busy = False
         return replica
 
-    def _maker(self, record: Record, address: str) -> Callable[[Sequence[Command], Sequence[Event]], Actor]:
+    def _maker(
+        self, record: Record, address: str
+    ) -> Callable[[Sequence[Command], Sequence[Event], Mapping[int, Kept]], Actor]:
         """Return what makes an actor of that kind, given what its journal holds. Raises UnknownDefinition."""
         kind, _, actor_id = address.partition("/")
         if kind == RETRIER:
-            return lambda recorded, _: Retrier(recorded=recorded)
+            return lambda recorded, *_: Retrier(recorded=recorded)
         workflow = self._aside.workflow(record)
-        return lambda recorded, events: Instance(
-            workflow=workflow, workflow_id=actor_id, recorded=recorded, restarts=restarts_in(events)
+        return lambda recorded, events, kept: Instance(
+            workflow=workflow, workflow_id=actor_id, recorded=recorded, restarts=restarts_in(events), kept=kept
         )
 
     @staticmethod

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from actors.workflow.replay import describe_difference, differs
+from actors.workflow.replay import describe_difference, describe_unkept, differs
 from kernel import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from actors.definitions import Definition
     from actors.workflow.errors import JournalMismatch
-    from kernel import Event
+    from kernel import Event, Kept
 
 
 class Pending(Protocol):
@@ -41,6 +41,7 @@ class Commands:
         "bytes",
         "canceled",
         "dead",
+        "kept",
         "mismatch",
         "now_ms",
         "patches",
@@ -52,10 +53,12 @@ class Commands:
         "workflow_id",
     )
 
-    def __init__(self, workflow_id: str, recorded: Sequence[Command]) -> None:
+    def __init__(self, workflow_id: str, recorded: Sequence[Command], kept: Mapping[int, Kept]) -> None:
         self.workflow_id = workflow_id
         self.recorded = recorded
         """What the journal holds, from number 1."""
+        self.kept = kept
+        """By number, what the outcomes belong to that a restart has kept; empty: it was never restarted."""
         self.replaying = bool(recorded)
         """Whether the events being fed were consumed by an earlier turn."""
         self.asked: list[Command] = []
@@ -106,11 +109,22 @@ class Commands:
                 return 0
             if recorded.arguments != command.arguments:
                 command = recorded  # arguments that may differ: what runs is what the journal holds
+        elif self.kept and (before := self._kept_for(seq)):
+            if differs(before, command, definition):
+                self.mismatch = describe_unkept(self.workflow_id, seq, before, command, definition)
+                self.abort()
+                return 0
+            command = command._replace(arguments=before.arguments)  # what has run
         asked.append(command)
         self.bytes += len(command.arguments)
         if pending is not None:
             self.pending[seq] = pending
         return seq
+
+    def _kept_for(self, seq: int) -> Command | None:
+        """Return what was asked for as number ``seq`` before a restart, if its outcome is still to be fed."""
+        kept = self.kept.get(seq)
+        return kept.command if kept is not None and (not kept.answered or kept.answered > self.at) else None
 
     def patched(self, name: str) -> bool:
         """Tell whether the instance runs under the patch of that name; the first call decides for the whole instance.

@@ -19,6 +19,7 @@ events fed          each runs it on; while ``replaying``, every command is compa
 from __future__ import annotations
 
 from asyncio import CancelledError
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.calls import ContinueAsNew
@@ -35,12 +36,12 @@ from actors.workflow.updates import updates_of
 from kernel import ZERO, End, Event, event_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from actors.definitions import Workflow
     from actors.workflow.tasks import WorkflowTask
-    from kernel import Command
+    from kernel import Command, Kept
 
 
 class Instance:
@@ -66,10 +67,14 @@ class Instance:
         workflow_id: str,
         recorded: Sequence[Command] = (),
         restarts: Sequence[int] = (),
+        kept: Mapping[int, Kept] = MappingProxyType({}),
     ) -> None:
-        """``recorded``: the journal's commands. ``restarts``: what ``restarts_in`` finds among its events."""
+        """``recorded``: the journal's commands. ``restarts``: what ``restarts_in`` finds among its events.
+
+        ``kept``: what outcomes belong to that a restart has kept, by number, as ``History`` has it.
+        """
         self._workflow = workflow
-        self._commands = Commands(workflow_id, recorded)
+        self._commands = Commands(workflow_id, recorded, kept)
         # What asyncio calls abstract and is not written out there, `refuse_methods` puts in.
         self._loop = WorkflowLoop(self._commands)  # type: ignore[abstract]
         self._surroundings = Surroundings(
@@ -137,7 +142,8 @@ class Instance:
     def feed(self, event: Event) -> None:
         """Let the code go on with ``event`` until it is idle.
 
-        Raises JournalMismatch (a NondeterminismError) when the code asks for something else than its journal holds;
+        Raises JournalMismatch (a NondeterminismError) when the code asks for something else than its journal holds,
+        or than a kept outcome belongs to (also when not replaying);
         the instance must then be disposed of. KeyboardInterrupt passes through, the instance is disposed of.
         Whatever else the code raises ends it as failed.
         """

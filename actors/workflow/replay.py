@@ -55,6 +55,26 @@ def describe_difference(
     return JournalMismatch(message, seq=seq, recorded=recorded, asked=asked, was=journal, now=now, site=site)
 
 
+def describe_unkept(
+    workflow_id: str, seq: int, kept: Command, asked: Command, definition: Definition[..., object] | None
+) -> JournalMismatch:
+    """Return the error for a command whose number has the kept outcome of another; for its line see above."""
+    site, was, now = author_site(), show(kept, definition), show(asked, definition)
+    same = kept._replace(arguments=asked.arguments, options=asked.options)
+    only_arguments = asked.kind in {"step", "child"} and not differs(same, asked, definition)
+    unstable = " If its arguments alone may differ, give it unstable_args=True." if only_arguments else ""
+    message = (
+        f"workflow {workflow_id!r}: the restart has kept the outcome of step {seq} ({kept.label!r}), and the code asks "
+        f"for something else there.\n"
+        f"  the kept outcome is of: {was}\n"
+        f"  the code asks for: {now}\n"
+        f"  at {site or 'an unknown line'}\n"
+        f"To run it from there, cancel the instance, then restart(from_step={seq}). To use the outcome, put the code "
+        f"back, so that it asks for the same whatever step.attempt is; the instance then goes on.{unstable}"
+    )
+    return JournalMismatch(message, seq=seq, recorded=kept, asked=asked, was=was, now=now, site=site)
+
+
 def describe_missing(workflow_id: str, seq: int, recorded: Command, *, ended: str, site: str) -> JournalMismatch:
     """Return the error for a command that the journal holds and the code did not ask for.
 

@@ -223,16 +223,17 @@ class FieldParts(NamedTuple):
 
 def split_field(name: str, field: bytes) -> FieldParts | None:
     """Take a journal field apart; None: it has no payload. See docs/protocol.md for the fields."""
-    if name[0] == "h":
+    letter = "c" if name[0] == "k" else name[0]
+    if letter == "h":
         return FieldParts(b"", field, b"", counted=False)
-    if name[0] not in "cerau":
+    if letter not in "cerau":
         return None
     head, _, rest = field.partition(b"\n")
     kind = head.partition(b"|")[0]
-    if name[0] == "c" and kind == b"reply":
+    if letter == "c" and kind == b"reply":
         status, _, rest = rest.partition(b"\n")
         return FieldParts(b"%s\n%s" % (head, status), rest, b"", counted=False)
-    if name[0] != "c" or kind == b"value":
+    if letter != "c" or kind == b"value":
         return FieldParts(head, rest, b"", counted=False)
     if kind not in _SEALED_KINDS:
         return None

@@ -2,7 +2,8 @@
 
 The journal cannot change while the actor is ended, so this may be worked out outside; the script ``restart`` carries it
 out in one moment, guarded by the generation. The code is fed the kept events up to the one before that which asked for
-the command, is compared with the kept commands there, and goes on: kept events behind it are fed again, as news.
+the command, is compared with the kept commands there, and goes on: kept events behind it are fed again, as news. What
+it asks for then is compared with the command that a kept outcome belongs to (``k<seq>``), as long as there is one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from kernel.decision import Command
 
-_NUMBERED: Final = re.compile(r"([crxaht])(\d+)(?:\.\d+)?")
+_NUMBERED: Final = re.compile(r"([crxahkt])(\d+)(?:\.\d+)?")
 
 
 class NoSuchCommand(KernelError):
@@ -40,13 +41,13 @@ class RestartPlan(NamedTuple):
     """Journal fields to drop."""
 
 
-def first_unfinished(commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int]) -> int:
+def first_unfinished(known: Mapping[int, Command], outcomes: Mapping[int, Event], closed: Mapping[int, int]) -> int:
     """Return the number of the first step or child without success that the code did not take back itself.
 
-    One more than the number of commands, if there is none. A detached child that has not ended lives on, and is none.
-    ``closed``: see ``plan_restart``.
+    One more than the last number, if there is none. A detached child that has not ended lives on, and is none.
+    ``known``: commands by number. ``closed``: see ``plan_restart``.
     """
-    for seq, command in enumerate(commands, 1):
+    for seq, command in sorted(known.items()):
         if command.kind not in {"step", "child"}:
             continue
         outcome = outcomes.get(seq)
@@ -54,7 +55,7 @@ def first_unfinished(commands: Sequence[Command], outcomes: Mapping[int, Event],
             outcome is not None and outcome.status != "ok"
         ):
             return seq
-    return len(commands) + 1
+    return max(known, default=0) + 1
 
 
 def plan_restart(
@@ -63,42 +64,69 @@ def plan_restart(
     fields: Sequence[str],
     closed: Mapping[int, int],
     from_seq: int | str | None,
+    *,
+    kept: Mapping[int, Command],
+    consumed: str,
 ) -> RestartPlan:
     """Work out a restart from command ``from_seq`` (1 to one more than there are; None: the first without success).
 
     A text is a label, and means the first command that has it. Raises NoSuchCommand.
 
     ``fields``: names of all the journal's fields. ``closed``: the fields ``x<seq>``, by number of the command; the
-    value is the number of the last event fed when it was closed. A request to cancel is undone: it and what was asked
-    for since are dropped, since outcomes must answer what is asked for when they are fed again.
+    value is the number of the last event fed when it was closed. ``kept``: by number, commands that an earlier restart
+    has dropped, whose outcomes it has kept, and that were not asked for since. ``consumed``: the last event that a turn
+    has taken into account. A request to cancel is undone: it and what was asked for since are dropped, since outcomes
+    must answer what is asked for when they are fed again.
     """
     outcomes = {event.seq: event for event in events if event.kind == "outcome"}
-    start = first_unfinished(commands, outcomes, closed) if from_seq is None else _number(commands, from_seq)
+    asked = dict(enumerate(commands, 1))
+    known, idle = {**kept, **asked}, _is_idle(events, consumed)
+    if from_seq is None:
+        start = first_unfinished(known if idle else asked, outcomes, closed)
+    else:
+        start = _number(known, from_seq)
     requests = [event.number for event in events if event.kind == "cancel_requested"]
     if requests:
-        start = min([start, *(seq for seq, command in enumerate(commands, 1) if command.at >= requests[0])])
-    # From behind the last command: the event that asked for it is fed again; it may have been the one that ended it.
-    at = min([commands[min(start, len(commands)) - 1].at if commands else 0, *requests])
-    consumed = next((event.id for event in reversed(events) if event.number < at), ZERO)
-    number = event_number(consumed)
+        start = min([start, *(seq for seq, command in asked.items() if command.at >= requests[0])])
+    if idle and start > len(commands):
+        # No turn was taken since the restart before, so what it has rewound to is where this one begins.
+        at = event_number(consumed) + 1
+    else:
+        # Behind the last command: the event that asked for that is fed again; it may have been the one that ended it.
+        at = commands[min(start, len(commands)) - 1].at if commands else 0
+    at = min([at, *requests])
+    begin = next((event.id for event in reversed(events) if event.number < at), ZERO)
+    number = event_number(begin)
     stay = sum(command.at <= number for command in commands)
     # What is asked for again includes its timers: they count from the restart.
-    timers = {f"r{seq}" for seq, command in enumerate(commands, 1) if seq > stay and command.kind == "timer"}
+    timers = {f"r{seq}" for seq, command in asked.items() if seq > stay and command.kind == "timer"}
     unneeded = timers | {f"e{request}" for request in requests}
-    drop = tuple(field for field in fields if field in unneeded or _dropped(field, start, stay, number, closed))
-    children = tuple(_unneeded_children(commands, outcomes, closed, start, number))
-    return RestartPlan(consumed, stay, start - 1, children, drop)
+    waiting = {f"{letter}{seq}" for seq in range(len(commands) + 1, start) for letter in "kt"}  # still to be asked for
+    drop = tuple(
+        field
+        for field in fields
+        if field in unneeded or (field not in waiting and _dropped(field, start, stay, number, closed))
+    )
+    children = tuple(_unneeded_children(known, outcomes, closed, start, number))
+    return RestartPlan(begin, stay, start - 1, children, drop)
 
 
-def _number(commands: Sequence[Command], wanted: int | str) -> int:
+def _is_idle(events: Sequence[Event], consumed: str) -> bool:
+    """Tell whether the actor was restarted and no turn was taken since."""
+    names = [event.name for event in events if event.kind == "restarted"]
+    return bool(names) and names[-1] == str(event_number(consumed))
+
+
+def _number(known: Mapping[int, Command], wanted: int | str) -> int:
     if isinstance(wanted, str):
-        for seq, command in enumerate(commands, 1):
+        for seq, command in sorted(known.items()):
             if command.label == wanted:
                 return seq
-        names = ", ".join(repr(label) for label in dict.fromkeys(command.label for command in commands)) or "none"
+        names = ", ".join(repr(name) for name in dict.fromkeys(known[seq].label for seq in sorted(known))) or "none"
         raise NoSuchCommand(f"there is no step {wanted!r} (there are: {names})")
-    if not 1 <= wanted <= len(commands) + 1:
-        raise NoSuchCommand(f"there is no step {wanted}: give a number from 1 to {len(commands) + 1}")
+    last = max(known, default=0) + 1
+    if not 1 <= wanted <= last:
+        raise NoSuchCommand(f"there is no step {wanted}: give a number from 1 to {last}")
     return wanted
 
 
@@ -109,16 +137,16 @@ def _dropped(field: str, start: int, stay: int, number: int, closed: Mapping[int
     letter, seq = match[1], int(match[2])
     if letter == "c":
         return seq > stay
-    if letter == "t":  # of a restart before; the script writes those of this one
+    if letter in {"k", "t"}:  # of a restart before; the script writes those of this one
         return True
     return seq >= start or (letter == "x" and closed.get(seq, 0) > number)
 
 
 def _unneeded_children(
-    commands: Sequence[Command], outcomes: Mapping[int, Event], closed: Mapping[int, int], start: int, number: int
+    known: Mapping[int, Command], outcomes: Mapping[int, Event], closed: Mapping[int, int], start: int, number: int
 ) -> Iterator[int]:
     """Yield the children that will be started again; what was closed by event ``number`` stays closed."""
-    for seq, command in enumerate(commands, 1):
+    for seq, command in known.items():
         stays = seq in outcomes or closed.get(seq, number + 1) <= number
         if command.kind == "child" and (seq >= start or not stays):
             yield seq

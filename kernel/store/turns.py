@@ -23,7 +23,7 @@ from kernel.store.restarting import plan_restart
 from kernel.store.space import Space, draw_nonce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kernel.decision import Command, End
 
@@ -43,6 +43,15 @@ class Fetched(NamedTuple):
     """What follows the cached event without a gap; None: read the journal."""
 
 
+class Kept(NamedTuple):
+    """A command that a restart has dropped, and whose outcome it has kept (or that is a detached child)."""
+
+    command: Command
+    answered: int
+    """Number of the event that is its outcome: asked for by a later one, another command does not get it. 0: whatever
+    asks for this number gets it."""
+
+
 class History(NamedTuple):
     """A journal as read for a replay."""
 
@@ -50,6 +59,8 @@ class History(NamedTuple):
     commands: list[Command]
     events: list[Event]
     """In order, up to the head that the record named."""
+    kept: Mapping[int, Kept]
+    """What outcomes belong to that a restart has kept, by number, where nothing was asked for again yet."""
 
 
 class Eager(NamedTuple):
@@ -109,6 +120,7 @@ class Turns:
         last = event_number(record.appended)
         count = max(record.commands, record.kept)
         fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
+        fields += [f"k{seq}" for seq in range(record.commands + 1, count + 1)]
         values = await self._values(tag, journal, fields)
         events = {
             event.number: event
@@ -124,8 +136,14 @@ class Turns:
         payloads = self._space.payloads
         written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
         commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
+        kept: dict[int, Kept] = {}
+        for seq in range(record.commands + 1, count + 1):
+            if field := values.get(f"k{seq}"):
+                command, outcome = read_command(await payloads.get_field(address, "k", field)), values.get(f"r{seq}")
+                answered = outcome_event(seq, outcome).number if outcome and not command.detached else 0
+                kept[seq] = Kept(command, answered)
         fed = as_fed([events[n] for n in sorted(events)])
-        return History(record, commands, await payloads.get_events(address, fed))
+        return History(record, commands, await payloads.get_events(address, fed), kept)
 
     async def _check_still(self, tag: str, address: str, record: Record) -> None:
         """Raise StaleGeneration if the actor began anew since, or its server lost its last writes (a failover)."""
@@ -235,7 +253,15 @@ class Turns:
         fields = [field.decode() for field in reply]
         marks = await self._values(tag, journal, [field for field in fields if field[0] == "x"])
         closed = {int(name[1:]): int(mark.partition(b"|")[0]) for name, mark in marks.items()}
-        plan = plan_restart(history.commands, history.events, fields, closed, from_seq)
+        plan = plan_restart(
+            history.commands,
+            history.events,
+            fields,
+            closed,
+            from_seq,
+            kept={seq: one.command for seq, one in history.kept.items()},
+            consumed=record.consumed,
+        )
         answer = await self._space.actor_call(
             "restart",
             address,
@@ -311,4 +337,4 @@ def read_turned(reply: list[bytes]) -> Turned:
     return Turned(reply[0] == b"MORE", tuple(int(seq) for seq in reply[2:]))
 
 
-__all__ = ["CHUNK", "NOT_EAGER", "ZERO", "Eager", "Fetched", "History", "Turned", "Turns"]
+__all__ = ["CHUNK", "NOT_EAGER", "ZERO", "Eager", "Fetched", "History", "Kept", "Turned", "Turns"]

@@ -4,9 +4,11 @@ import pytest
 
 from kernel.decision import Command, End
 from kernel.refusals import Busy, Gone, NotFound, Running, StaleGeneration
+from kernel.store import keys
 from kernel.store.journal import Record
 from kernel.store.replies import listed
 from kernel.store.restarting import NoSuchCommand
+from kernel.store.steps import Held
 from kernel.store.turns import History
 from tests.store.bench import EAGER, A, Bench, child, step, timer, wait
 
@@ -272,3 +274,62 @@ async def test_the_script_itself_refuses_what_has_not_ended(bench: Bench) -> Non
     generation = await bench.started(wait())
     reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, 0))
     assert reply[0] == b"RUNNING"
+
+
+async def kept_fields(bench: Bench) -> list[str]:
+    return sorted(field for field in await bench.journal() if field[0] in "kt")
+
+
+async def test_what_a_kept_outcome_belongs_to_is_kept_until_it_is_asked_for_again(bench: Bench) -> None:
+    await two_turns(bench)
+    asked = (await bench.journal())["c2"]
+    await bench.store.turns.restart(A, from_seq=3)
+    assert await kept_fields(bench) == ["k2"]
+    assert (await bench.journal())["k2"] == asked
+    _, found = await history(bench)
+    assert {seq: (one.command.target, one.answered) for seq, one in found.kept.items()} == {2: ("two", 3)}
+    await bench.commit([at(step("two"), 2), at(step("three"), 2)])
+    assert await kept_fields(bench) == []
+    assert (await history(bench))[1].kept == {}
+
+
+async def test_a_restart_before_any_turn_keeps_what_is_below_the_step_that_it_names(bench: Bench) -> None:
+    await two_turns(bench)
+    await bench.store.turns.restart(A, from_seq=4)
+    assert await kept_fields(bench) == ["k2", "k3"]
+    await bench.store.instances.cancel(A, payload=b"")
+    await bench.store.turns.restart(A, from_seq="three")
+    record, found = await history(bench)
+    assert (record.consumed[:2], record.commands, sorted(found.kept)) == ("1-", 1, [2])
+    assert [event.seq for event in found.events if event.kind == "outcome"] == [1, 2]
+    await bench.store.instances.cancel(A, payload=b"")
+    with pytest.raises(NoSuchCommand, match="give a number from 1 to 3"):
+        await bench.store.turns.restart(A, from_seq=4)
+    await bench.store.turns.restart(A)
+    await bench.commit([at(step("two"), 2), at(step("three"), 2)])
+    assert [queued.seq for queued in await bench.queued()] == [2, 3]
+
+
+async def test_a_journal_that_does_not_say_what_an_outcome_belongs_to_is_read_as_ever(bench: Bench) -> None:
+    await two_turns(bench)
+    await bench.store.turns.restart(A, from_seq=4)
+    await bench.space.send(bench.tag, "HDEL", keys.actor(bench.tag, A, "journal"), "k2", "k3")
+    assert (await history(bench))[1].kept == {}
+    await bench.commit([at(step("two"), 2), at(step("three"), 2), at(step("four"), 4)])
+    assert [queued.seq for queued in await bench.queued()] == [4]
+
+
+async def test_a_child_that_was_kept_goes_when_its_number_is_asked_for_later_by_a_step(bench: Bench) -> None:
+    await bench.create()
+    await bench.commit([step("one"), child("kid")])
+    (message,) = await bench.messages()
+    await bench.store.outbox.sent(message)
+    held = Held(A, message.generation, 2, 1, "", message.token)
+    await bench.complete(held, nonce=8)
+    await bench.complete((await bench.begun()).held)
+    await bench.commit(end=End("completed", b""))
+    await bench.store.turns.restart(A, from_seq=3)
+    assert await kept_fields(bench) == ["k1", "k2", "t2"]
+    await bench.commit([step("one"), at(step("other"), 3)])
+    assert [(sent.what, sent.seq, sent.token) for sent in await bench.messages()] == [("cleanup", "2", message.token)]
+    assert [queued.seq for queued in await bench.queued()] == [2]

@@ -101,6 +101,10 @@ local function begin_anew(a, now, arguments, list, at)
         if command and string.sub(command, 1, 6) == 'child|' then dismiss(a, 'cleanup', tostring(first + i - 1), command) end
       end
     end
+    for seq = a.commands + 1, a.kept do -- kept by a restart and not asked for again
+      local command = redis.call('HGET', a.journal, 'k' .. seq)
+      if command and string.sub(command, 1, 6) == 'child|' then dismiss(a, 'cleanup', tostring(seq), command) end
+    end
   end
 
   local texts = carry_children(a)

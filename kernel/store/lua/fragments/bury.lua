@@ -22,11 +22,13 @@ local function leave(a, now)
     return tonumber(redis.call('HGET', a.record, 'undelivered') or '0') > 0 or redis.call('EXISTS', a.open) == 1
   end
   local v = redis.call('HMGET', a.record, 'doomed', 'children')
-  local next, last = tonumber(v[1]), a.commands
+  local next, last = tonumber(v[1]), math.max(a.commands, a.kept) -- what a restart kept may not have been asked for again
   if next == 1 and waits() then return false end
   if v[2] and next <= last then
     local names = {}
-    for seq = next, math.min(last, next + CHILDREN_PAGE - 1) do names[#names + 1] = 'c' .. seq end
+    for seq = next, math.min(last, next + CHILDREN_PAGE - 1) do
+      names[#names + 1] = (seq <= a.commands and 'c' or 'k') .. seq
+    end
     for i, command in ipairs(redis.call('HMGET', a.journal, unpack(names))) do
       if command and string.sub(command, 1, 6) == 'child|' then dismiss(a, 'cleanup', tostring(next + i - 1), command) end
     end

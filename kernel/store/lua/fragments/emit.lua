@@ -33,12 +33,19 @@ end
 -- before (there the void flag says nothing: the turn that took the command back is fed again).
 local function settled(a, seq, name, head, closed)
   if seq <= a.kept then
+    -- The code was compared with it when it asked for this one, with which it is compared from now on.
+    local before = redis.call('HGET', a.journal, 'k' .. name)
+    if before then redis.call('HDEL', a.journal, 'k' .. name) end
     if redis.call('HEXISTS', a.journal, 'x' .. name) == 0 then
       local outcome = redis.call('HGET', a.journal, 'r' .. name)
       if not outcome then return false end
       if number_of(outcome) <= tonumber(head.at) then
         -- It was fed before its command was asked for (the code takes another way now), so the code has not taken it.
         redis.call('HDEL', a.journal, 'r' .. name)
+        if before and head.kind ~= 'child' and string.sub(before, 1, 6) == 'child|' then
+          --@ outbox
+          dismiss(a, 'cleanup', name, before)
+        end
         return false
       end
     end
