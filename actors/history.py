@@ -69,7 +69,8 @@ class HistoryEntry:
 
 def read_history(record: dict[str, bytes], journal: dict[str, bytes]) -> list[HistoryEntry]:
     """Return everything in a journal, in the order recorded."""
-    commands = _commands(journal, int(record["commands"]))
+    commands = _commands(journal, "c", int(record["commands"]))
+    known = {**_commands(journal, "k", int(record.get("kept", b"0").rstrip(b"*"))), **commands}
     by_event: dict[int, list[tuple[int, Command]]] = {}
     for seq, command in commands.items():
         by_event.setdefault(command.at, []).append((seq, command))
@@ -77,7 +78,7 @@ def read_history(record: dict[str, bytes], journal: dict[str, bytes]) -> list[Hi
     entries: list[HistoryEntry] = []
     attempt = 1
     for event in sorted(journal_events(journal), key=lambda event: event.number):
-        entry = _entry(event, commands, journal, taken=event.number in takers)
+        entry = _entry(event, known, journal, taken=event.number in takers)
         if entry.kind == "restarted":
             attempt += 1
             entry = replace(entry, value=attempt)
@@ -88,8 +89,8 @@ def read_history(record: dict[str, bytes], journal: dict[str, bytes]) -> list[Hi
     return entries
 
 
-def _commands(journal: dict[str, bytes], count: int) -> dict[int, Command]:
-    fields = ((seq, journal.get(f"c{seq}")) for seq in range(1, count + 1))
+def _commands(journal: dict[str, bytes], letter: str, count: int) -> dict[int, Command]:
+    fields = ((seq, journal.get(f"{letter}{seq}")) for seq in range(1, count + 1))
     return {seq: read_command(field) for seq, field in fields if field is not None}
 
 

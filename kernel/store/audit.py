@@ -170,7 +170,7 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
     settled = int(record["emitted"]) if record["status"] in LIVE else 0
     for seq in (int(field[1:]) for field in journal if field[0] == "k"):
         if not settled < seq <= kept:
-            yield Violation("stale_kept", f"I7: the journal keeps a command {seq} that nothing is compared with", seq)
+            yield Violation("stale_kept", f"I1: the journal keeps a command {seq} that nothing is compared with", seq)
     referred = {found.decode() for field in journal.values() for found in _REFERENCE.findall(field)}
     if missing := referred - actor.large:
         yield Violation("lost_payload", f"I2: large payloads are referred to and not there: {sorted(missing)}")

@@ -105,25 +105,27 @@ def test_code_that_branches_on_the_attempt_does_not_get_the_outcome_of_another_s
 
 
 def test_mended_code_that_asks_for_the_same_gets_the_outcomes_and_other_code_runs_once_it_is_put_back() -> None:
-    works = Works()
+    works, large = Works(), "two" * 50_000
     work = works.work
 
     @works.manager.workflow(name="flow")
     async def flow(step: Step) -> str:
         beside = step.run_action(work, "changed" if works.mended else "one")
-        other = step.run_action(work, "two")
+        other = step.run_action(work, large)
         await step.run_action(works.flaky)
         return f"{await beside}, {await other}"
 
     async def scenario(tester: WorkflowTester) -> None:
         handle = await tester.start(flow)
         await works.mend(tester, handle)
+        said = [(entry.seq, entry.name) for entry in await handle.history() if entry.kind == "completed"]
+        assert said == [(1, "work"), (2, "work")]
         await stopped(tester, handle, step=1, was="step work('one')", now="step work('changed')")
         assert "unstable_args=True" in str(await handle.status())
         works.mended = False
         assert await handle.resume()
-        assert await handle.result() == "one, two"
-        assert works.ran == ["one", "two"]
+        assert await handle.result() == f"one, {large}"
+        assert works.ran == ["one", large]
         journal = await (await tester.manager.store()).instances.read(handle.address, "journal")
         assert [field for field in journal if field[0] == "k"] == []
 
@@ -285,3 +287,47 @@ def test_a_restart_after_beginning_anew_keeps_what_the_generation_asked_for() ->
     for replay in REPLAYS:
         works.__dict__.update(broken=True, mended=False, ran=[])
         WorkflowTester(works.manager, replay=replay).play(scenario)
+
+
+@pytest.mark.parametrize("step_is", ["the only one", "one of two"])
+def test_a_worker_that_has_the_instance_in_hand_stops_it_just_as_well(step_is: str) -> None:
+    works = Works()
+
+    @works.manager.action(name="slow")
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    @works.manager.workflow(name="long")
+    async def long(step: Step, name: str) -> str:
+        await step.sleep(timedelta(days=9))
+        return name
+
+    @works.manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        first = step.run_action(slow)
+        if works.mended:
+            beside = step.sleep(timedelta(days=1)) if step_is == "one of two" else None
+            await first
+            result = await step.run_workflow(long.with_options(detached=True), "other")
+            if beside is not None:
+                await beside
+            return result
+        timer = step.sleep(timedelta(days=1)) if step_is == "one of two" else None
+        kid = step.run_workflow(long.with_options(detached=True), "one")
+        await step.run_action(works.flaky.with_options(name="flaky"))
+        if timer is not None:
+            await timer
+        return await kid
+
+    async def scenario(tester: WorkflowTester) -> None:
+        handle = await tester.start(flow)
+        await tester.advance(60)
+        works.mended = True
+        await handle.restart(from_step="flaky")
+        await tester.advance(1)
+        assert (await handle.status()).type == "in_progress"
+        number = 2 if step_is == "the only one" else 3
+        await stopped(tester, handle, step=number, was="child long('one')", now="child long('other')")
+        assert await from_there(tester, handle, number) == "other"
+
+    WorkflowTester(works.manager).play(scenario)
