@@ -379,7 +379,7 @@ class Turner:
         """Return what makes an actor of that kind, given what its journal holds. Raises UnknownDefinition."""
         kind, _, actor_id = address.partition("/")
         if kind == RETRIER:
-            return lambda recorded, *_: Retrier(recorded=recorded)
+            return lambda recorded, _events, _kept: Retrier(recorded=recorded)
         workflow = self._aside.workflow(record)
         return lambda recorded, events, kept: Instance(
             workflow=workflow, workflow_id=actor_id, recorded=recorded, restarts=restarts_in(events), kept=kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Final, Literal
 
 import pytest
 
@@ -12,7 +13,7 @@ from actors.testing import WorkflowTester
 from kernel.store.audit import audit
 from tests.life.leftovers import keys_left
 
-REPLAYS = ("cached", "always")
+REPLAYS: Final[tuple[Literal["cached", "always"], ...]] = ("cached", "always")
 
 
 class Works:
