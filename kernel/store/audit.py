@@ -168,8 +168,9 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
     for seq in range(1, int(record["commands"]) + 1):
         yield from _command(actor, seq, kept=kept, rewound=rewound)
     settled = int(record["emitted"]) if record["status"] in LIVE else 0
-    for seq in (int(field[1:]) for field in journal if field[0] == "k"):
-        if not settled < seq <= kept:
+    for seq, command in ((int(field[1:]), value) for field, value in journal.items() if field[0] == "k"):
+        compared = f"r{seq}" in journal or b"d" in command.split(b"|", 7)[6]
+        if not (compared and settled < seq <= kept):
             yield Violation("stale_kept", f"I1: the journal keeps a command {seq} that nothing is compared with", seq)
     referred = {found.decode() for field in journal.values() for found in _REFERENCE.findall(field)}
     if missing := referred - actor.large:

@@ -5,6 +5,7 @@ import pytest
 from kernel.decision import Command, End
 from kernel.refusals import Busy, Gone, NotFound, Running, StaleGeneration
 from kernel.store import keys
+from kernel.store.audit import violations
 from kernel.store.journal import Record
 from kernel.store.replies import listed
 from kernel.store.restarting import NoSuchCommand
@@ -333,3 +334,14 @@ async def test_a_child_that_was_kept_goes_when_its_number_is_asked_for_later_by_
     await bench.commit([step("one"), at(step("other"), 3)])
     assert [(sent.what, sent.seq, sent.token) for sent in await bench.messages()] == [("cleanup", "2", message.token)]
     assert [queued.seq for queued in await bench.queued()] == [2]
+
+
+@pytest.mark.parametrize("field", ["k1", "k3", "k9"])
+async def test_a_kept_command_that_nothing_is_compared_with_is_found(bench: Bench, field: str) -> None:
+    await two_turns(bench)
+    command = (await bench.journal())["c1"]
+    await bench.store.turns.restart(A, from_seq=3)
+    assert violations(await bench.keys()) == []
+    await bench.space.send(bench.tag, "HSET", keys.actor(bench.tag, A, "journal"), field, command)
+    (text,) = violations(await bench.keys())
+    assert f"the journal keeps a command {field[1:]} that nothing is compared with" in text
