@@ -31,15 +31,18 @@ from actors.telling import (
     update_dedupe,
 )
 from actors.views import (
+    CODEC_ADVICE,
     Snapshot,
     StepView,
     code_missing,
     command_name,
+    mark_unreadable,
     name_running,
     read_completion,
     read_snapshot,
     read_status,
     read_steps,
+    unreadable,
 )
 from kernel import (
     EVENT_FAILED,
@@ -104,7 +107,9 @@ class WorkflowHandle(Generic[R_co]):
     async def _with_names(self, status: InProgress) -> InProgress:
         instances = (await self._manager.store()).instances
         named = status.running[:NAMED_MAX]
-        fields = await asyncio.gather(*(instances.field(self.address, "journal", f"c{step.seq}") for step in named))
+        fields = await asyncio.gather(
+            *(instances.field(self.address, "journal", f"c{step.seq}", stored=True) for step in named)
+        )
         names = {step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None}
         return name_running(status, names)
 
@@ -113,20 +118,26 @@ class WorkflowHandle(Generic[R_co]):
             return ""
         custody = (await self._manager.store()).custody
         living, about = await asyncio.gather(custody.living(), custody.about())
-        return code_missing(record, (about[beat.worker] for beat in living if beat.worker in about))
+        missing = code_missing(record, (about[beat.worker] for beat in living if beat.worker in about))
+        why = missing or unreadable(record)
+        return why if missing or not why else f"{why}: {CODEC_ADVICE}"
 
     async def steps(self) -> list[StepView]:
         """Return its steps in the order asked for, with attempts, errors, times and results.
 
-        After its end also what was called by ``on_complete``, once for each time that it ended.
+        After its end also what was called by ``on_complete``, once for each time that it ended. In place of what the
+        manager's codec cannot read stands a text that begins with ``<unreadable:`` and says what and why.
         """
         record, opened, _ = await self._read("open")
         instances = (await self._manager.store()).instances
-        steps = read_steps(record, opened, await instances.read(self.address, "journal"), self._manager)
+        steps = read_steps(
+            record, opened, await instances.read(self.address, "journal", instead=mark_unreadable), self._manager
+        )
         for generation in record.get("completions", b"").decode().split():
             address = completion_address(self.address, generation)
             actor = await instances.record(address)
-            opened, journal = await instances.read(address, "open"), await instances.read(address, "journal")
+            opened = await instances.read(address, "open")
+            journal = await instances.read(address, "journal", instead=mark_unreadable)
             asked = record["on_complete"]
             steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
         return steps
@@ -197,8 +208,8 @@ class WorkflowHandle(Generic[R_co]):
             self.id,
             record,
             opened,
-            journal=await store.instances.read(self.address, "journal"),
-            values=await store.instances.read(self.address, "values"),
+            journal=await store.instances.read(self.address, "journal", instead=mark_unreadable),
+            values=await store.instances.read(self.address, "values", instead=mark_unreadable),
             result=result,
             decode=self._decode,
             registry=self._manager,
@@ -222,13 +233,14 @@ class WorkflowHandle(Generic[R_co]):
         """Return everything that was recorded of it, in order.
 
         Those are events, also the ones that no wait has taken, updates, what its code asked for, outcomes, and its end.
-        Earlier attempts of steps are in ``steps()``.
+        Earlier attempts of steps are in ``steps()``. What the manager's codec cannot read is marked as there.
 
         Raises:
             WorkflowNotFound: there is no such instance, or it was cleaned up.
         """
         record, _, _ = await self._read("open")
-        return read_history(record, await (await self._manager.store()).instances.read(self.address, "journal"))
+        instances = (await self._manager.store()).instances
+        return read_history(record, await instances.read(self.address, "journal", instead=mark_unreadable))
 
     @overload
     async def send_event(self, event: EventType[T], value: T, /, *, id: str | None = None) -> None: ...

@@ -30,7 +30,10 @@ class InProgress:
 
     running: tuple[RunningStep, ...] = ()
     waiting: str = ""
-    """Why its code does not go on although it could: no worker has it. Empty: nothing is in the way."""
+    """Why its code does not go on although it could: no worker has it, or none that tried could read the journal.
+
+    Empty: nothing is in the way.
+    """
     type: Literal["in_progress"] = "in_progress"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from actors.definitions import DEFAULT_VERSION
 from actors.errors import Failure, InvalidArguments, InvalidReturn, UnknownDefinition
 from actors.options import read_tags
-from actors.payload import unpack
+from actors.payload import pack, unpack
 from actors.results import Canceled, Completed, Failed, InProgress, RunningStep, Scheduled, Status, Stopped
 from actors.retrier import Completion
 from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, outcome_event, read_command, read_outcome
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.registry import Registry
+    from kernel import PayloadUnusable
 
 Record = dict[str, bytes]
+TRIED_MIN: Final = 5
+"""How often a journal could not be read before it is said that nobody can."""
 _ENDED: Final = frozenset({b"completed", b"failed", b"canceled"})
 StepState = Literal["queued", "running", "waiting", "retrying", "completed", "failed", "canceled", "detached"]
 
@@ -119,6 +122,46 @@ def code_missing(record: Record, workers: Iterable[str]) -> str:
         f"no worker has version {version!r} of the workflow {name!r} ({others}): start a worker with the code "
         "that the instance began under, or cancel it"
     )
+
+
+def unreadable(record: Record) -> str:
+    """Return why an instance that could go on does not: no worker that tried could read its journal. Empty: it can be.
+
+    What it says is sure once workers have tried several times; before that one that can read it may be on its way.
+    """
+    consumed, _, rest = record.get("unread", b"").decode(errors="replace").partition("|")
+    times, *reasons = rest.splitlines() or ["0"]
+    if consumed.encode() != record["consumed"] or record["appended"] == record["consumed"] or int(times) < TRIED_MIN:
+        return ""
+    return f"no worker that tried could read its journal: {'; or: '.join(reasons)}"
+
+
+CODEC_ADVICE: Final = "start a worker with the codec and keys that it was written with, or cancel it"
+
+
+def mark_unreadable(name: str, head: bytes, error: PayloadUnusable) -> bytes:
+    """Return what stands for a payload that cannot be read where people look: a text, as a value, call or failure."""
+    mark = f"<unreadable: {error}>"
+    if name[:1] == "c" and head.partition(b"|")[0] in {b"step", b"child"}:
+        return pack([[mark]])
+    if _is_failure(name, head.partition(b"\n")[0].split(b"|")):
+        return Failure("StepFailed", "PayloadUnusable", mark).encode()
+    return pack(mark)
+
+
+def _is_failure(name: str, head: list[bytes]) -> bool:
+    """Whether the payload of a journal field is a failure."""
+    match name[:1]:
+        case "a":
+            return True
+        case "e":
+            return b"event_failed" in head[1:2]
+        case "r" if name != "result":
+            return head[2:3] in ([b"failed"], [b"canceled"])
+        case "r" | "u":
+            return head[0] in {b"failed", b"rejected", b"canceled"}
+        case _:
+            return False
 
 
 def _running(opened: Record) -> tuple[RunningStep, ...]:

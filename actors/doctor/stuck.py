@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from actors.doctor.finding import Finding, Severity
-from actors.views import code_missing
+from actors.views import code_missing, unreadable
 from kernel import event_number, other_event, outcome_event, read_command
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ def _turn(found: Slice, workforce: Workforce, *, now_ms: int, after_ms: int) -> 
     record = {name: value.encode() for name, value in actor.record.items()}
     if actor.address.startswith("wf/") and (missing := code_missing(record, workforce.about.values())):
         yield _stuck(found, "unknown_code", missing, "start a worker that has it, or headrace cancel the instance")
+        return
+    if why := unreadable(record) if actor.address.startswith("wf/") else "":
+        advice = f"start a worker with the codec and keys it was written with, or headrace cancel {_id(found)}"
+        yield _stuck(found, "unreadable_payload", f"cannot be read: {why}", advice)
         return
     ready = actor.record.get("ready", "")
     if ready and now_ms - _entry_ms(ready) > after_ms:

@@ -10,6 +10,7 @@ import structlog
 
 from actors.definitions import DEFAULT_VERSION
 from actors.errors import Failure, UnknownDefinition
+from actors.servers.refusals import QUICK_MS, REMEMBERED_MAX, Refusals
 from actors.workflow import TurnTooLong
 from kernel import ZERO, Refused, keys
 
@@ -23,10 +24,6 @@ log = structlog.get_logger(__name__)
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 """What runs the code here, as an instance's first turn records it."""
-POSTPONE_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000)
-"""How long work of unknown code is left to others, the longer the more often it came."""
-POSTPONED_MAX: Final = 10_000
-"""Actors of which it is remembered how often they came."""
 
 _POISON: Final = Failure(
     kind="WorkflowFailed",
@@ -49,7 +46,8 @@ class Aside:
     def __init__(self, host: Host) -> None:
         """Work for one worker."""
         self._host = host
-        self._postponed: dict[str, int] = {}
+        self._refusals = Refusals()
+        self._left_at: dict[str, str] = {}
 
     def workflow(self, record: Record) -> Workflow[..., object]:
         """Return the code of an actor.
@@ -59,15 +57,26 @@ class Aside:
         """
         return self._host.registry.get_workflow(record.name, record.version or DEFAULT_VERSION)
 
-    async def postpone(self, address: str, ready: str) -> None:
-        """Leave an actor whose code is not known here to others, for a time."""
-        if len(self._postponed) > POSTPONED_MAX:
-            self._postponed.clear()
-        times = self._postponed.get(address, 0)
-        self._postponed[address] = times + 1
-        if ready:
-            delay_ms = POSTPONE_MS[min(times, len(POSTPONE_MS) - 1)]
-            await self._host.store.turns.postpone(address, ready, delay_ms=delay_ms)
+    async def postpone(self, address: str, ready: str, *, why: str = "") -> None:
+        """Leave an actor to others, for a time. ``why``: its journal cannot be read here; empty: its code is unknown."""
+        if not ready:
+            return
+        if len(self._left_at) > REMEMBERED_MAX:
+            self._left_at.clear()
+        before = self._left_at.get(address, "")
+        delay_ms = self._refusals.delay_ms(address)
+        at = await self._host.store.turns.postpone(
+            address, ready, delay_ms=delay_ms, at=before, else_ms=QUICK_MS, why=why
+        )
+        if at != before:
+            # It has gone on since, by others: refusals count for what it stands at now.
+            self._left_at[address] = at
+            if before:
+                self._refusals.begin_anew(address)
+
+    def was_left(self, address: str) -> bool:
+        """Tell whether an actor was left to others before."""
+        return address in self._left_at
 
     async def stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
         """Stop an actor until its code is mended. Raises StaleTurn and the like if it has moved on."""

@@ -15,6 +15,7 @@ from actors.policy import RetryPolicy
 from actors.servers.bands import Ladder
 from actors.servers.execution import Execution, NotYet
 from actors.servers.mutator import StepRaised
+from actors.servers.refusals import Refusals
 from actors.servers.server import Server
 from kernel import (
     Begun,
@@ -42,10 +43,10 @@ log = structlog.get_logger(__name__)
 
 ALONE_AT: Final = 2
 """A command during which so many workers died is run with nothing else beside it."""
+DECLINE_MS: Final = 1_000
+"""How long a step that cannot be run here is left to others, after a round of quick refusals."""
 END_S_MAX: Final = 1.0
 """How long a step that was cancelled because its worker leaves may take to end; then it is handed over all the same."""
-DECLINE_MS: Final = 1_000
-"""How long a step of unknown code is left to others."""
 
 
 class Runner(Server):
@@ -58,6 +59,7 @@ class Runner(Server):
         super().__init__()
         self._host = host
         self._execution = Execution(host)
+        self._refusals = Refusals(long_ms=(DECLINE_MS,))
         self._context = contextvars.copy_context()
         self._random = Random(host.jitter_seed)  # noqa: S311 - jitter only
 
@@ -125,7 +127,7 @@ class Runner(Server):
             if not room:
                 await host.store.steps.decline(queued, delay_ms=0)
             elif not await self._may_begin(queued, held, room):
-                await host.store.steps.decline(queued, delay_ms=DECLINE_MS)
+                await host.store.steps.decline(queued, delay_ms=self._refusals.delay_ms(_key(held)))
             else:
                 hands.awaited.add(token)
                 begun = await host.store.steps.begin(queued, worker=host.incarnation, token=token)
@@ -149,7 +151,11 @@ class Runner(Server):
     async def give_up(self, held: Held, error: PayloadUnusable) -> None:
         """Leave a command that was begun and cannot be read here to other workers."""
         log.warning("a step's arguments cannot be read here; it is left to other workers", error=str(error))
-        await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b"")
+        await self._leave(held)
+
+    async def _leave(self, held: Held) -> None:
+        delay_ms = self._refusals.delay_ms(_key(held))
+        await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=delay_ms, unknown=b"")
 
     def start_step(self, begun: Begun) -> None:
         """Run a command that this worker holds, unless it is in hand already."""
@@ -185,7 +191,7 @@ class Runner(Server):
     async def _attempt(self, begun: Begun) -> None:
         held, hands = begun.held, self._host.hands
         if not self._execution.knows(begun.command.target):
-            await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=DECLINE_MS, unknown=b"")
+            await self._leave(held)
             return
         if begun.command.at_most_once and not hands.started(held):
             await self._fail(begun, OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack"))
@@ -283,6 +289,10 @@ class Runner(Server):
             unknown = _STOPPED if hands.was_started(held) else b""
             calls.append(steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=unknown))
         await asyncio.gather(*calls)
+
+
+def _key(held: Held) -> str:
+    return f"{held.address}|{held.generation}|{held.seq}|{held.attempt}"
 
 
 def _late(command: Command, why: str) -> StepTimedOut:

@@ -70,7 +70,7 @@ class Custody:
         name = stream.removeprefix(f"{tag}:")
         if name == "ready":
             address = entry.fields[1].decode()
-            await self._space.call("postpone", tag, self._space.clock, address, entry.id, 0)
+            await self._space.call("postpone", tag, self._space.clock, address, entry.id, 0, "", 0, "")
             return
         queued = read_queued(tag, name.removeprefix("q:"), entry.id, entry.fields)
         held = (queued.address, queued.generation, queued.seq, queued.attempt, "", "")

@@ -10,7 +10,7 @@ from kernel.event import event_number
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import Reply, read_reply
-from kernel.store.payloads import get_all
+from kernel.store.payloads import Instead, get_all
 from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
 
@@ -188,25 +188,30 @@ class Instances:
             fields["reason"] = await self._space.payloads.get(address, fields["reason"])
         return fields
 
-    async def read(self, address: str, part: str) -> dict[str, bytes]:
-        """Return one of an actor's hashes whole: ``journal``, ``open`` or ``values``. For people, not for turns."""
+    async def read(self, address: str, part: str, *, instead: Instead | None = None) -> dict[str, bytes]:
+        """Return one of an actor's hashes whole: ``journal``, ``open`` or ``values``. For people, not for turns.
+
+        ``instead`` gives what stands for a payload that the codec cannot read; without it that raises PayloadUnusable.
+        """
         tag = self._space.keys.tag_of(address)
         fields = _pairs(await self._space.send(tag, "HGETALL", keys.actor(tag, address, part)))
         payloads = self._space.payloads
         match part:
             case "journal":
-                return await payloads.get_fields(address, fields)
+                return await payloads.get_fields(address, fields, instead)
             case "values":
-                return await get_all(payloads, address, fields)
+                return await get_all(payloads, address, fields, instead)
             case _:
                 return fields
 
-    async def field(self, address: str, part: str, name: str) -> bytes | None:
-        """Return one field of one of an actor's hashes (``part`` empty: the record)."""
+    async def field(self, address: str, part: str, name: str, *, stored: bool = False) -> bytes | None:
+        """Return one field of one of an actor's hashes (``part`` empty: the record); ``stored``: as it lies there."""
         tag = self._space.keys.tag_of(address)
         reply = await self._space.send(tag, "HGET", keys.actor(tag, address, part), name)
         if not isinstance(reply, bytes):
             return None
+        if stored:
+            return reply
         if part == "journal":
             return await self._space.payloads.get_field(address, name, reply)
         return await self._space.payloads.get(address, reply)

@@ -15,14 +15,14 @@ refers to it; what was written and never referred to goes with the actor.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from kernel.errors import PayloadUnusable
 from kernel.refusals import accepted
 from kernel.store import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kernel.decision import End
     from kernel.event import Event
@@ -36,6 +36,10 @@ MARK: Final = b"\xc1"
 CODED: Final = b"\xc1c"
 APART: Final = b"\xc1l"
 _SEALED_KINDS: Final = frozenset({b"step", b"child"})
+
+
+Instead: TypeAlias = "Callable[[str, bytes, PayloadUnusable], bytes]"
+"""Gives what stands for a payload that cannot be read: field's name (empty: a value), its head, the error."""
 
 
 class Codec(Protocol):
@@ -147,15 +151,15 @@ class Payloads:
 
     # --------------------------------------------------------------------------------------------------- coming out
 
-    async def get(self, address: str, payload: bytes) -> bytes:
-        """Return a payload as it was given. ``address``: the actor that it was written for.
+    async def get(self, address: str, payload: bytes, what: str = "a payload") -> bytes:
+        """Return a payload as it was given. ``address``: the actor that it was written for; ``what`` is for messages.
 
         Raises:
             PayloadUnusable: the codec cannot read it, or it is not there.
         """
         if payload[:1] != MARK:
             return payload
-        return self._decode(address, await self.carry(address, payload))
+        return self._decode(address, await self.carry(address, payload), what)
 
     async def carry(self, address: str, payload: bytes) -> bytes:
         """Return a payload as it may be given for another actor, without looking into it: whole, encoded or not.
@@ -172,37 +176,52 @@ class Payloads:
             raise PayloadUnusable(f"a large payload of {address} is not there: it was cleaned up meanwhile")
         return stored
 
-    def _decode(self, address: str, payload: bytes) -> bytes:
+    def _decode(self, address: str, payload: bytes, what: str) -> bytes:
         if payload[:2] != CODED:
             return payload
         if self.codec is None:
             raise PayloadUnusable(
-                f"a payload of {address} was written through a codec: give WorkflowManager the same codec=…"
+                f"{what} of {address} was written through a codec: give WorkflowManager the same codec=…"
             )
         try:
             return self.codec.decode(payload[len(CODED) :])
         except Exception as error:
-            raise PayloadUnusable(f"a payload of {address} cannot be decoded: {error}") from error
+            raise PayloadUnusable(f"{what} of {address} cannot be decoded: {error}") from error
 
     async def get_events(self, address: str, events: list[Event]) -> list[Event]:
         """Return events with their payloads as they were given. Raises as ``get``."""
         for i, event in enumerate(events):
             if event.payload[:1] == MARK:
-                events[i] = event._replace(payload=await self.get(address, event.payload))
+                events[i] = event._replace(payload=await self.get(address, event.payload, _what_event(event)))
         return events
 
     async def get_field(self, address: str, name: str, field: bytes) -> bytes:
-        """Return a journal field with its payload as it was given. Raises as ``get``."""
+        """Return a journal field, named as there, with its payload as it was given. Raises as ``get``."""
         if MARK not in field:
             return field
         parts = split_field(name, field)
         if parts is None or parts.payload[:1] != MARK:
             return field
-        return parts.joined(await self.get(address, parts.payload))
+        return parts.joined(await self.get(address, parts.payload, _what_field(name, parts)))
 
-    async def get_fields(self, address: str, fields: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Do the same for several. Raises as ``get``."""
-        return {name: await self.get_field(address, name, field) for name, field in fields.items()}
+    async def get_fields(
+        self, address: str, fields: Mapping[str, bytes], instead: Instead | None = None
+    ) -> dict[str, bytes]:
+        """Do the same for several; ``instead`` gives what stands for a payload that the codec cannot read.
+
+        Raises:
+            PayloadUnusable: there is no codec, or nothing to stand for what cannot be read.
+        """
+        found: dict[str, bytes] = {}
+        for name, field in fields.items():
+            try:
+                found[name] = await self.get_field(address, name, field)
+            except PayloadUnusable as error:
+                parts = split_field(name, field)
+                if instead is None or self.codec is None or parts is None:
+                    raise
+                found[name] = parts.joined(instead(name, parts.head, error))
+        return found
 
 
 class FieldParts(NamedTuple):
@@ -219,6 +238,28 @@ class FieldParts(NamedTuple):
         if self.counted:
             return b"%s\n%d\n%s%s" % (self.head, len(payload), payload, self.options)
         return b"%s\n%s" % (self.head, payload) if self.head else payload
+
+
+def _what_event(event: Event) -> str:
+    if event.kind == "outcome":
+        return f"the outcome of step {event.seq}"
+    return f"event {event.number} ({f'{event.kind} {event.name}'.rstrip()})"
+
+
+def _what_field(name: str, parts: FieldParts) -> str:
+    """Return what people call the payload of a journal field; ``name`` may lack its number."""
+    number, _, attempt = name[1:].partition(".")
+    step = f"step {number}" if number else "a step"
+    if name[0] == "e":
+        _, kind, _, label = parts.head.decode().split("|", 3)
+        return f"event {number} ({f'{kind} {label}'.rstrip()})"
+    return {
+        "c": f"what {step} is called with",
+        "r": f"the outcome of {step}" if number.isdecimal() else "the result",
+        "a": f"the failure of {step} at attempt {attempt}",
+        "u": f"the reply to the update that event {number} is" if number else "the reply to an update",
+        "h": f"the heartbeat details of {step}",
+    }[name[0]]
 
 
 def split_field(name: str, field: bytes) -> FieldParts | None:
@@ -242,9 +283,19 @@ def split_field(name: str, field: bytes) -> FieldParts | None:
     return FieldParts(head, body[:size], body[size:], counted=True)
 
 
-async def get_all(payloads: Payloads, address: str, values: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return values that are payloads whole, as they were given. Raises as ``Payloads.get``."""
-    return {name: await payloads.get(address, value) for name, value in values.items()}
+async def get_all(
+    payloads: Payloads, address: str, values: Mapping[str, bytes], instead: Instead | None = None
+) -> dict[str, bytes]:
+    """Return values that are payloads whole, as they were given. ``instead`` and errors as ``Payloads.get_fields``."""
+    found: dict[str, bytes] = {}
+    for name, value in values.items():
+        try:
+            found[name] = await payloads.get(address, value, f"the value {name!r}")
+        except PayloadUnusable as error:
+            if instead is None or payloads.codec is None:
+                raise
+            found[name] = instead("", b"", error)
+    return found
 
 
-__all__ = ["LARGE_BYTES", "Codec", "Packed", "Payloads", "get_all", "split_field"]
+__all__ = ["LARGE_BYTES", "Codec", "Instead", "Packed", "Payloads", "get_all", "split_field"]

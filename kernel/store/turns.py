@@ -74,6 +74,8 @@ class Eager(NamedTuple):
     """Commands of a queue whose oldest entry has waited longer are not begun ahead of it."""
 
 
+WHY_MAX: Final = 300
+"""Characters of a reason why a journal cannot be read that are kept."""
 LIVE: Final = frozenset({"scheduled", "running", "canceling", "stopped"})
 """Statuses of actors that have not ended."""
 NOT_EAGER: Final = Eager("", 0, ",", 0)
@@ -134,8 +136,8 @@ class Turns:
             events[int(name[1:])] = other_event(field)
         await self._check_still(tag, address, record)
         payloads = self._space.payloads
-        written = [values[f"c{seq}"] for seq in range(1, record.commands + 1)]
-        commands = [read_command(await payloads.get_field(address, "c", field)) for field in written]
+        written = [f"c{seq}" for seq in range(1, record.commands + 1)]
+        commands = [read_command(await payloads.get_field(address, name, values[name])) for name in written]
         kept: dict[int, Kept] = {}
         for seq in range(record.commands + 1, count + 1):
             if field := values.get(f"k{seq}"):
@@ -314,9 +316,23 @@ class Turns:
         tag = self._space.keys.tag_of(address)
         await self._space.send(tag, "HDEL", keys.actor(tag, address), "risks")
 
-    async def postpone(self, address: str, entry: str, *, delay_ms: int) -> None:
-        """Give a ready entry back to others, after a delay."""
-        await self._space.actor_call("postpone", address, self._space.clock, address, entry, delay_ms)
+    async def postpone(
+        self, address: str, entry: str, *, delay_ms: int, at: str = "", else_ms: int = 0, why: str = ""
+    ) -> str:
+        """Give a ready entry back to others, after a delay; return the actor's consumed id (empty: it needs nobody).
+
+        Args:
+            address: of the actor.
+            entry: the ready entry.
+            delay_ms: after which it comes back; 0: at once.
+            at: the consumed id at which that holds; empty: at any.
+            else_ms: the delay at another one.
+            why: its journal cannot be read here, and why; kept in the record, for people, until a turn is committed.
+        """
+        line = " ".join(why.split())[:WHY_MAX]
+        words = (address, entry, delay_ms, at, else_ms, line)
+        reply = listed(await self._space.actor_call("postpone", address, self._space.clock, *words))
+        return reply[1].decode() if len(reply) > 1 else ""
 
     async def stop(self, address: str, *, generation: str, base: str, reason: bytes, fingerprint: str) -> None:
         """Set an actor aside. ``base``: the consumed id that this was decided on (empty: whatever it is)."""

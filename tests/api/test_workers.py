@@ -161,16 +161,7 @@ async def test_a_step_that_killed_two_workers_runs_alone(manager: WorkflowManage
     assert stage.runs == 6
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what a worker does not know come back sooner than it would."""
-    monkeypatch.setattr("actors.servers.aside.POSTPONE_MS", (20,))
-    monkeypatch.setattr("actors.servers.runner.DECLINE_MS", 20)
-
-
-async def test_a_workflow_that_a_worker_does_not_know_is_left_to_one_that_does(
-    managers: Managers, impatient: None
-) -> None:
+async def test_a_workflow_that_a_worker_does_not_know_is_left_to_one_that_does(managers: Managers) -> None:
     old, new = managers(), managers()
 
     @new.action(name="act")
@@ -187,7 +178,7 @@ async def test_a_workflow_that_a_worker_does_not_know_is_left_to_one_that_does(
             assert await handle.result() == "done"
 
 
-async def test_a_step_that_a_worker_does_not_know_is_left_to_one_that_does(managers: Managers, impatient: None) -> None:
+async def test_a_step_that_a_worker_does_not_know_is_left_to_one_that_does(managers: Managers) -> None:
     old, new = managers(), managers()
 
     @new.action(name="act")

@@ -28,7 +28,7 @@ if staged > 0 then
   local held = redis.call('HMGET', part(a, 'staged'), 'token', 'count')
   if held[1] ~= ARGV[4] .. '|' .. ARGV[7] or tonumber(held[2]) ~= staged then return refuse('STAGE_LOST', a) end
 end
-redis.call('HDEL', a.record, '') -- see complete
+redis.call('HDEL', a.record, 'unread') -- also the first write, see complete
 if ARGV[17] ~= '' and a.consumed == '0-0' then redis.call('HSET', a.record, 'python', ARGV[17]) end
 local now = clock(ARGV[1])
 local given

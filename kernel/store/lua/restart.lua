@@ -24,7 +24,7 @@ if not ended(a) then return refuse('RUNNING', a) end
 if a.generation ~= ARGV[3] then return refuse('STALE_GENERATION', a) end
 if tonumber(again[2] or '0') > 0 or redis.call('EXISTS', a.open) == 1 then return refuse('BUSY', a) end
 
-redis.call('HDEL', a.record, 'ended', 'reason', 'code', 'stopped', 'canceling', 'kept') -- also the first write, see complete
+redis.call('HDEL', a.record, 'ended', 'reason', 'code', 'stopped', 'canceling', 'kept', 'unread') -- also the first write, see complete
 local now, children = clock(ARGV[1]), tonumber(ARGV[8])
 for i = 9, 8 + children do
   local asked = redis.call('HMGET', a.journal, 'c' .. ARGV[i], 'k' .. ARGV[i])
