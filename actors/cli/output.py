@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic_core import to_jsonable_python
 from rich.console import Console
@@ -57,11 +58,26 @@ def write_json(value: object) -> None:
 
 
 def as_json(value: object) -> str:
-    """Return any value as JSON text: what JSON lacks becomes text, bytes become base64."""
+    """Return any value as JSON text: what JSON lacks becomes text (``"NaN"``, ``"-Infinity"``), bytes base64."""
     plain: Any = to_jsonable_python(
         value, fallback=str, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True
     )
-    return json.dumps(plain, ensure_ascii=False, separators=(", ", ": "))
+    return json.dumps(_finite(plain), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+
+
+def _finite(plain: Any) -> Any:  # noqa: ANN401 - whatever can be JSON
+    """Return a value whose numbers JSON has; ``inf_nan_mode`` is about texts alone, not about plain objects."""
+    match plain:
+        case float() if math.isnan(plain):
+            return "NaN"
+        case float() if math.isinf(plain):
+            return "Infinity" if plain > 0 else "-Infinity"
+        case dict():
+            return {key: _finite(value) for key, value in cast("dict[str, Any]", plain).items()}
+        case list():
+            return [_finite(value) for value in cast("list[Any]", plain)]
+        case _:
+            return plain
 
 
 def shorten(value: object, characters_max: int = VALUE_CHARACTERS_MAX) -> str:

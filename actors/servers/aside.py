@@ -58,7 +58,7 @@ class Aside:
         return self._host.registry.get_workflow(record.name, record.version or DEFAULT_VERSION)
 
     async def postpone(self, address: str, ready: str, *, why: str = "") -> None:
-        """Leave an actor to others, for a time. ``why``: its journal cannot be read here; empty: its code is unknown."""
+        """Leave an actor to others, for a time. ``why``: its journal cannot be read here; empty: unknown code."""
         if not ready:
             return
         if len(self._left_at) > REMEMBERED_MAX:
