@@ -11,7 +11,7 @@ Sorted by what the catcher must do:
     │   ├── InvalidDefinition     what was decorated cannot be a query, mutation, action or workflow
     │   ├── DuplicateDefinition   two definitions under one name and version
     │   ├── UnknownDefinition     nothing is registered under that name
-    │   ├── IdInUse               the id belongs to an instance of another workflow
+    │   ├── IdInUse               the id is of an instance of another workflow, or of another update
     │   ├── NoSuchStep            the workflow has asked for no step of that number or name
     │   ├── PayloadTooLarge       one value is over its limit: pass a reference, or raise the limit
     │   ├── CallNotAllowed        called directly in workflow code what must be run as a step
@@ -81,7 +81,10 @@ class UnknownDefinition(Misuse):
 
 
 class IdInUse(Misuse):
-    """The id that was given belongs to an instance of another workflow; nothing was started."""
+    """The id that was given is in use: by an instance of another workflow, or an update of another handler.
+
+    What it was given to was not started or sent.
+    """
 
 
 class NoSuchStep(Misuse):

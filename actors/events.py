@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from actors.errors import Failure, InvalidArguments, InvalidOption, PayloadTooLarge
 from actors.options import check_name
-from actors.payload import NotEncodable, ValueCodec, pack
+from actors.payload import NotEncodable, checked_codec, pack
 
 T = TypeVar("T")
 
@@ -20,9 +20,9 @@ class EventType(Generic[T]):
     __slots__ = ("codec", "name")
 
     def __init__(self, name: str, type: Any = Any) -> None:  # noqa: A002, ANN401 - the word for it; a class or generic
-        """``type``: a class, or a generic such as ``list[Model]``."""
+        """``type``: a class, or a generic such as ``list[Model]``. Raises InvalidOption."""
         self.name: Final = check_name("name", name)
-        self.codec: Final = ValueCodec(type)
+        self.codec: Final = checked_codec(type)
 
     def __repr__(self) -> str:
         """Name the event."""

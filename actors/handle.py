@@ -17,7 +17,7 @@ from actors.errors import (
 from actors.events import EventType, encode_error, encode_event, name_of
 from actors.history import HistoryEntry, read_history
 from actors.options import Duration, check_name, duration_ms
-from actors.payload import unpack
+from actors.payload import checked_codec, unpack
 from actors.results import Canceled, Completed, Failed, InProgress, Status
 from actors.starting import completion_address
 from actors.telling import (
@@ -155,8 +155,17 @@ class WorkflowHandle(Generic[R_co]):
             TimeoutError: it has not ended by then; it goes on.
         """
         limit_s = None if timeout is None else duration_ms("timeout", timeout) / 1000
-        async with asyncio.timeout(limit_s):
-            ended = await self._ended()
+        limit = asyncio.timeout(limit_s)
+        try:
+            async with limit:
+                ended = await self._ended()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(
+                f"workflow {self.id!r} has not ended within {limit_s:g} s; it goes on: wait again, see `headrace show "
+                f"{self.id}` for what it waits for, and whether a worker runs"
+            ) from None
         match ended:
             case Completed(result):
                 return result
@@ -219,8 +228,10 @@ class WorkflowHandle(Generic[R_co]):
         """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not.
 
         Raises:
+            InvalidOption: ``key`` cannot be one.
             WorkflowNotFound: there is no such instance, or it was cleaned up.
         """
+        check_name("key", key)
         instances = (await self._manager.store()).instances
         field = await instances.field(self.address, "values", key)
         if field is not None:
@@ -312,21 +323,24 @@ class WorkflowHandle(Generic[R_co]):
             type: of its value, a class or a generic such as ``list[Model]``; None: a plain value.
             timeout: how long to wait for the answer, a timedelta or seconds; None: for ever.
             id: the same id is the same update, carried out once: called again with it, this returns the same answer.
+                For another handler of the instance give another id.
 
         Raises:
             InvalidArguments: the arguments do not fit the handler's annotations; no code of the workflow has run.
             UpdateFailed: the handler raised; type, message and traceback of that are in it.
             InvalidReturn: the value is not of ``type``.
             PayloadTooLarge, InvalidOption: nothing was sent.
+            IdInUse: another handler was called under this id before; nothing was sent.
             WorkflowEnded: it has ended, or did so before it answered.
             WorkflowNotFound: there is no such instance.
             TimeoutError: there was no answer by then; the update stays sent.
         """
         store, limit = await self._manager.store(), self._manager.defaults.value_bytes_max
         told = Told("update", check_name("name", name), encode_update(name, args, bytes_max=limit))
+        codec = None if type is None else checked_codec(type)
         limit_s = None if timeout is None else duration_ms("timeout", timeout) / 1000
-        work = ask_update(store, self.address, told, dedupe=update_dedupe(id), limit_s=limit_s)
-        return read_answer(await self._while_waiting(work), name, type)
+        work = ask_update(store, self.address, told, dedupe=update_dedupe(id), limit_s=limit_s, said=id or "")
+        return read_answer(await self._while_waiting(work), name, codec)
 
     async def _while_waiting(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for something that the workflow brings about; for testers to watch over."""

@@ -8,6 +8,7 @@ All indexes of one workflow in one partition are read in one moment, so one that
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - part of a value
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, cast, get_args
@@ -19,7 +20,7 @@ from actors.views import moment
 from kernel import keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from typing import Any
 
     from actors.definitions import Workflow
@@ -257,17 +258,18 @@ async def _describe(store: Store, place: _Place) -> Listed | None:
 
 
 def _read_cursor(cursor: str) -> _Place:
-    created, point, address = cursor.partition(".")
+    created, point, address = cursor.partition(".") if isinstance(cast("object", cursor), str) else ("", "", "")
     if not point or not created.isdecimal():
         raise InvalidOption(f"cursor={cursor!r}: give the cursor of a page, or None for the first")
     return _Place(int(created), address)
 
 
 def _checked_workflow(workflow: Workflow[..., Any] | str | None) -> str | None:
-    name = workflow if isinstance(workflow, str | None) else getattr(workflow, "name", None)
-    if name is None and workflow is not None:
+    if isinstance(workflow, str | None):
+        return workflow
+    if getattr(workflow, "kind", None) != "workflow":
         raise InvalidOption(f"workflow={workflow!r}: give a workflow, its registered name, or None for all")
-    return name
+    return workflow.name
 
 
 def _checked_status(status: StatusName | None, there_are: tuple[StatusName, ...]) -> tuple[StatusName, ...]:
@@ -279,7 +281,8 @@ def _checked_status(status: StatusName | None, there_are: tuple[StatusName, ...]
 
 
 def _checked_tags(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    said = tuple((tags or {}).items())
-    if not all(isinstance(cast("object", part), str) for pair in said for part in pair):
+    given = cast("object", tags)
+    pairs = tuple(cast("Mapping[object, object]", given).items()) if isinstance(given, Mapping) else ()
+    if (given is not None and not isinstance(given, Mapping)) or not all(isinstance(x, str) for p in pairs for x in p):
         raise InvalidOption(f"tags={tags!r}: give a mapping of texts to texts")
-    return said
+    return cast("tuple[tuple[str, str], ...]", pairs)

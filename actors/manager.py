@@ -6,11 +6,12 @@ import asyncio
 import builtins  # noqa: TC003 - `list` is a method here
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 from actors import bulk
 from actors.dead import DeadLetters
@@ -26,7 +27,7 @@ from actors.starting import beginning
 from kernel import EmbeddedServer, Misconfigured, Space, Store, connector, keys, read_created, replicated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -45,6 +46,8 @@ START_CHUNK: Final = 500
 EMBEDDED_FOLDER: Final = ".headrace"
 EMBEDDED_PARTITIONS: Final = 1
 DEFAULT_PARTITIONS: Final = 12
+_NAMED_MAX: Final = 5
+"""Ids in use that one error names."""
 
 
 class WorkflowManager(ShortForms, Registry):
@@ -110,6 +113,8 @@ class WorkflowManager(ShortForms, Registry):
             raise InvalidOption(f'durability={durability!r}: give "local" or "replicated"')
         self.codec: Final = codec
         self.durability: Final = durability
+        if not isinstance(cast("object", url), str | None):
+            raise InvalidOption(f"url={url!r}: give a text such as redis://localhost:6379/0, or None")
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
         if self.url is not None:
             connector(self.url)
@@ -209,14 +214,18 @@ class WorkflowManager(ShortForms, Registry):
 
         Raises:
             Misuse: what is no call of a workflow.
+            IdInUse: an id belongs to an instance of another workflow. The others of that time were started: the error
+                says how many stand.
         """
+        if not isinstance(cast("object", calls), Iterable):
+            raise Misuse(f"start_many({calls!r}): give an iterable of calls, such as [workflow.bind(…), …]")
         store = await self.store()
         handles: builtins.list[WorkflowHandle[R]] = []
         remaining = iter(calls)
         while chunk := [_checked_call(call) for call in islice(remaining, START_CHUNK)]:
             started = [WorkflowHandle(self, call.workflow.options.id or new_id(), call.workflow) for call in chunk]
             asked = [self._ask(store, call, handle.id) for call, handle in zip(chunk, started, strict=True)]
-            await self._await_created(asked, started, [call.workflow.name for call in chunk])
+            await self._await_created(asked, started, [call.workflow.name for call in chunk], before=len(handles))
             handles += started
         return handles
 
@@ -229,17 +238,22 @@ class WorkflowManager(ShortForms, Registry):
         asked: builtins.list[asyncio.Future[object]],
         handles: builtins.list[WorkflowHandle[Any]],
         names: builtins.list[str],
+        *,
+        before: int,
     ) -> None:
         replies = await asyncio.gather(*asked, return_exceptions=True)
+        taken: builtins.list[str] = []
         for reply, handle, name in zip(replies, handles, names, strict=True):
             if isinstance(reply, BaseException):
                 raise reply
             there = read_created(reply).name
             if there not in {"", name}:
-                raise IdInUse(
+                taken.append(
                     f"id={handle.id!r} belongs to an instance of the workflow {there!r}, so {name!r} was not started: "
                     "choose another id, or clean the other instance up first"
                 )
+        if taken:
+            raise IdInUse("; ".join([*taken[:_NAMED_MAX], _standing(before + len(asked), len(taken))]).rstrip("; "))
 
     # ----------------------------------------------------------------------------------------------- instances
 
@@ -249,8 +263,13 @@ class WorkflowManager(ShortForms, Registry):
     def handle(self, workflow_id: str, workflow: Workflow[..., R] | None, /) -> WorkflowHandle[R]: ...
     def handle(self, workflow_id: str, workflow: Workflow[..., Any] | None = None, /) -> WorkflowHandle[Any]:
         """Return the handle of an instance; with its workflow, results have its type. Nothing is asked of Redis."""
-        if not keys.valid_id(workflow_id):
+        if not isinstance(cast("object", workflow_id), str) or not keys.valid_id(workflow_id):
             raise InvalidOption(f"{workflow_id!r} cannot be a workflow's id: give 1 to 200 bytes of printable text")
+        if workflow is not None and getattr(workflow, "kind", None) != "workflow":
+            raise InvalidOption(
+                f"handle({workflow_id!r}, {workflow!r}): give the workflow, as decorated with @manager.workflow, or "
+                "nothing besides the id"
+            )
         return WorkflowHandle(self, workflow_id, workflow)
 
     @staticmethod
@@ -389,8 +408,18 @@ class WorkflowManager(ShortForms, Registry):
             await store.close()
 
 
+def _standing(asked: int, refused: int) -> str:
+    """Return what to say of the others of a call that was refused in part; empty: there were none."""
+    if asked == 1:
+        return ""
+    return (
+        f"{asked - refused} of the {asked} calls that were sent so far stand started and {refused} could not be: call "
+        "again with the rest mended; what has an id is not started twice"
+    )
+
+
 def _check_place(namespace: str, partitions: int | None) -> None:
-    if not keys.valid_namespace(namespace):
+    if not isinstance(cast("object", namespace), str) or not keys.valid_namespace(namespace):
         raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
     if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
         raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")

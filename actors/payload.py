@@ -33,8 +33,10 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from actors.errors import InvalidOption
 from actors.packing import ExtType, Packer, unpackb
 
 PlainTypes = frozenset[type]
@@ -189,6 +191,11 @@ class ValueCodec:
         self._adapter: TypeAdapter[Any] | None = None
         self._ambiguous = False
 
+    def check(self) -> None:
+        """Raise PydanticSchemaGenerationError if there are no values of the annotation."""
+        if not self.plain_types and self._adapter is None:
+            self._build()
+
     def to_plain(self, value: object) -> object:
         """Validate ``value`` and return what ``pack`` takes. Raises NotEncodable."""
         if type(value) in self.plain_types:
@@ -236,6 +243,19 @@ class ValueCodec:
             f"{valid!r} would come back as {back!r}: annotate it with its own type, or tell the members of the union "
             "apart by a discriminator (a Literal field)"
         )
+
+
+def checked_codec(annotation: object) -> ValueCodec:
+    """Return the codec of what a caller gives as ``type``. Raises InvalidOption for what is no type of values."""
+    codec = ValueCodec(annotation)
+    try:
+        codec.check()
+    except PydanticSchemaGenerationError:
+        raise InvalidOption(
+            f"type={annotation!r} is no type of values: give a class that pydantic knows, such as int or a model, or a "
+            "generic such as list[Model]"
+        ) from None
+    return codec
 
 
 def _dump(adapter: TypeAdapter[Any], valid: object) -> object:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from actors.errors import Failure, InvalidArguments, InvalidReturn, PayloadTooLarge, WorkflowEnded, WorkflowNotFound
+from actors.errors import (
+    Failure,
+    IdInUse,
+    InvalidArguments,
+    InvalidReturn,
+    PayloadTooLarge,
+    WorkflowEnded,
+    WorkflowNotFound,
+)
 from actors.options import check_name
 from actors.payload import NotEncodable, ValueCodec, pack, unpack
-from kernel import Ended, Gone, NotFound, draw_nonce, keys
+from kernel import Ended, Gone, NotFound, draw_nonce, event_number, keys, other_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,24 +56,29 @@ def encode_update(name: str, args: Sequence[object], *, bytes_max: int) -> bytes
     return data
 
 
-async def tell(store: Store, address: str, told: Told, *, dedupe: str) -> None:
-    """Tell an instance something once.
+async def tell(store: Store, address: str, told: Told, *, dedupe: str) -> str:
+    """Tell an instance something once; return the event's id, of the first telling if there was one.
 
     Raises:
         WorkflowEnded, WorkflowNotFound: nobody will take it.
     """
     try:
-        await store.instances.append(address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe)
+        return await store.instances.append(
+            address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe
+        )
     except Ended as error:
         raise _ended(address, error.facts[0] if error.facts else "ended", told) from None
     except (NotFound, Gone):
         raise not_found(address, store.space.namespace) from None
 
 
-async def ask_update(store: Store, address: str, told: Told, *, dedupe: str, limit_s: float | None) -> Reply:
-    """Tell an update and wait for the reply.
+async def ask_update(
+    store: Store, address: str, told: Told, *, dedupe: str, limit_s: float | None, said: str = ""
+) -> Reply:
+    """Tell an update and wait for the reply. ``said``: the id that the caller gave it, from which ``dedupe`` is.
 
     Raises:
+        IdInUse: under that id another handler was called.
         WorkflowEnded, WorkflowNotFound: nobody will answer.
         TimeoutError: nobody has within ``limit_s`` seconds.
     """
@@ -74,7 +87,9 @@ async def ask_update(store: Store, address: str, told: Told, *, dedupe: str, lim
     limit = asyncio.timeout(limit_s)
     try:
         async with limit, store.hearing.listen(*channels) as ear:
-            await tell(store, address, told, dedupe=dedupe)
+            event = await tell(store, address, told, dedupe=dedupe)
+            if said:
+                await _check_same(store, address, told, event, said)
             while True:
                 status, reply = await store.instances.reply(address, dedupe)
                 if reply is not None:
@@ -93,8 +108,19 @@ async def ask_update(store: Store, address: str, told: Told, *, dedupe: str, lim
         ) from None
 
 
-def read_answer(reply: Reply, name: str, annotation: Any) -> Any:  # noqa: ANN401 - a value of the annotation
-    """Return the value in a reply, as ``annotation`` (None: as it is).
+async def _check_same(store: Store, address: str, told: Told, event: str, said: str) -> None:
+    """Raise IdInUse if what was told first under the id is meant for another handler."""
+    field = await store.instances.field(address, "journal", f"e{event_number(event)}", stored=True)
+    first = told.name if field is None else other_event(field).name
+    if first != told.name:
+        raise IdInUse(
+            f"id={said!r} is that of an update {first!r} sent to workflow {_id_of(address)!r} before, so {told.name!r} "
+            "was not sent: give another id"
+        )
+
+
+def read_answer(reply: Reply, name: str, codec: ValueCodec | None) -> Any:  # noqa: ANN401 - a value of its annotation
+    """Return the value in a reply, as of ``codec`` (None: as it is).
 
     Raises:
         InvalidArguments: it was rejected.
@@ -104,10 +130,10 @@ def read_answer(reply: Reply, name: str, annotation: Any) -> Any:  # noqa: ANN40
     if reply.status != "ok":
         _raise(reply)
     value: object = unpack(reply.payload)
-    if annotation is None:
+    if codec is None:
         return value
     try:
-        return ValueCodec(annotation).from_plain(value)
+        return codec.from_plain(value)
     except NotEncodable as error:
         raise InvalidReturn(
             f"the update {name!r} was answered with a value that does not fit type=…: {error}"

@@ -65,7 +65,7 @@ def as_json(value: object) -> str:
     return json.dumps(_finite(plain), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
 
 
-def _finite(plain: Any) -> Any:  # noqa: ANN401 - whatever can be JSON
+def _finite(plain: object) -> object:
     """Return a value whose numbers JSON has; ``inf_nan_mode`` is about texts alone, not about plain objects."""
     match plain:
         case float() if math.isnan(plain):
@@ -73,9 +73,9 @@ def _finite(plain: Any) -> Any:  # noqa: ANN401 - whatever can be JSON
         case float() if math.isinf(plain):
             return "Infinity" if plain > 0 else "-Infinity"
         case dict():
-            return {key: _finite(value) for key, value in cast("dict[str, Any]", plain).items()}
+            return {key: _finite(value) for key, value in cast("dict[str, object]", plain).items()}
         case list():
-            return [_finite(value) for value in cast("list[Any]", plain)]
+            return [_finite(value) for value in cast("list[object]", plain)]
         case _:
             return plain
 

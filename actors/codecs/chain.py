@@ -17,8 +17,14 @@ class Chain:
 
     def __init__(self, *codecs: Codec) -> None:
         """``codecs``: in the order in which they encode. Raises InvalidOption for one that cannot be of use there."""
+        if not codecs:
+            raise InvalidOption("Chain() has no codec: give one or more, such as Chain(Compression(), Encryption(…))")
         encrypted = False
         for codec in codecs:
+            if not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+                raise InvalidOption(
+                    f"Chain(…, {codec!r}, …): give objects with encode(bytes) and decode(bytes) -> bytes"
+                )
             if encrypted and isinstance(codec, Compression):
                 raise InvalidOption("what is encrypted does not get smaller: put Compression before Encryption")
             encrypted = encrypted or isinstance(codec, Encryption)

@@ -17,7 +17,7 @@ from actors.options import (
     resolve_options,
     time_ms,
 )
-from actors.payload import NotEncodable, ValueCodec, pack
+from actors.payload import NotEncodable, ValueCodec, checked_codec, pack
 from actors.policy import polling
 from actors.starting import ChildOptions
 from actors.workflow.frames import author_site
@@ -195,7 +195,7 @@ class Step:
         if isinstance(name, EventType):
             codec, name = name.codec, name.name
         else:
-            name, codec = check_name("name", name), _ANYTHING if type is None else ValueCodec(type)
+            name, codec = check_name("name", name), _ANYTHING if type is None else checked_codec(type)
         length_ms = None if timeout is None else duration_ms("timeout", timeout)
         future: EventFuture[Any] = EventFuture(loop=self._loop)
         future.number = self._loop.next_number()

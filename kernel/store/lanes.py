@@ -16,6 +16,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry as BlockingRetry
 
+from kernel.store.pump import Unsendable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -47,6 +49,14 @@ BLOCKING_SETTINGS: Final[dict[str, Any]] = {
 _pack: Final = cast("Callable[[Words], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
 
+def pack_all(commands: Sequence[Words]) -> list[bytes]:
+    """Return commands as they are sent. Raises Unsendable."""
+    try:
+        return [_pack(words) for words in commands]
+    except Exception as error:
+        raise Unsendable from error
+
+
 class RedisLane:
     """A connection of redis-py, used as one pipeline at a time."""
 
@@ -58,8 +68,9 @@ class RedisLane:
         """Send commands as one pipeline; error replies are values. ``reply_s``: how long all replies may take."""
         connection: Any = self._connection  # redis-py says nothing of what is read
         replies: list[object] = []
+        packed = pack_all(commands)
         async with asyncio.timeout(reply_s):
-            await connection.send_packed_command([_pack(words) for words in commands])
+            await connection.send_packed_command(packed)
             for _ in commands:
                 try:
                     replies.append(await connection.read_response(disable_decoding=True, timeout=math.inf))

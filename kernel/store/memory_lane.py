@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fakeredis import FakeStrictRedis
 
 from kernel.memory import memory_client, memory_server
-from kernel.store.lanes import REPLY_S_MAX, Connector
+from kernel.store.lanes import REPLY_S_MAX, Connector, pack_all
 from kernel.store.memory_server import MemoryServer
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class MemoryLane:
     async def send(self, commands: Sequence[Words], *, reply_s: float = REPLY_S_MAX) -> list[object]:
         """Send commands one after another; error replies are values."""
         await asyncio.sleep(0)  # a real server answers no sooner
+        pack_all(commands)  # what cannot be sent is refused as on a real connection: before anything is
         replies: list[object] = []
         for words in commands:
             if "BLOCK" in words[:8]:

@@ -38,11 +38,15 @@ BATCH_MAX: Final = 32
 BACKOFF_S_MAX: Final = 0.5
 
 
+class Unsendable(Exception):
+    """A command has a word that cannot be sent; its cause says why. Nothing was sent: the connection is as it was."""
+
+
 class Lane(Protocol):
     """One connection: sends commands as one pipeline, returns the replies in order, errors as values."""
 
     async def send(self, commands: Sequence[Words], *, reply_s: float = 5.0) -> list[object]:
-        """Raise one of ``LOST`` if any reply did not come within ``reply_s``."""
+        """Raise one of ``LOST`` if any reply did not come within ``reply_s``, Unsendable before anything is sent."""
         ...
 
     async def close(self) -> None:
@@ -135,8 +139,12 @@ class Pump:
         """Exchange a batch. An error that is a bug of ours reaches the call that causes it, and no other."""
         try:
             await self._exchange(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the pump must go on
-            await self._break(error)  # what the connection still owes is not known any more
+        except Exception as caught:  # noqa: BLE001 - whatever it is, the pump must go on
+            error: Exception = caught
+            if isinstance(caught, Unsendable) and isinstance(caught.__cause__, Exception):
+                error = caught.__cause__
+            else:
+                await self._break(error)  # what the connection still owes is not known any more
             if len(batch) == 1:
                 fail(batch, error)
                 return
