@@ -101,7 +101,7 @@ class WorkflowManager(ShortForms, Registry):
             retry_actions_by_default=retry_actions_by_default,
             value_bytes_max=value_bytes_max,
         )
-        _check_place(namespace, partitions)
+        _check_place(url, namespace, partitions)
         _refuse_what_is_not_yet(max_parallelism)
         if not duration_ms("worker_timeout", worker_timeout):
             raise InvalidOption(f"worker_timeout={worker_timeout!r}: give more than 0 seconds")
@@ -113,8 +113,6 @@ class WorkflowManager(ShortForms, Registry):
             raise InvalidOption(f'durability={durability!r}: give "local" or "replicated"')
         self.codec: Final = codec
         self.durability: Final = durability
-        if not isinstance(cast("object", url), str | None):
-            raise InvalidOption(f"url={url!r}: give a text such as redis://localhost:6379/0, or None")
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
         if self.url is not None:
             connector(self.url)
@@ -418,7 +416,9 @@ def _standing(asked: int, refused: int) -> str:
     )
 
 
-def _check_place(namespace: str, partitions: int | None) -> None:
+def _check_place(url: str | None, namespace: str, partitions: int | None) -> None:
+    if not isinstance(cast("object", url), str | None):
+        raise InvalidOption(f"url={url!r}: give a text such as redis://localhost:6379/0, or None")
     if not isinstance(cast("object", namespace), str) or not keys.valid_namespace(namespace):
         raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
     if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004

@@ -57,10 +57,13 @@ class Aside:
         """
         return self._host.registry.get_workflow(record.name, record.version or DEFAULT_VERSION)
 
-    async def postpone(self, address: str, ready: str, *, why: str = "") -> None:
-        """Leave an actor to others, for a time. ``why``: its journal cannot be read here; empty: unknown code."""
+    async def postpone(self, address: str, ready: str, *, why: str = "") -> bool:
+        """Leave an actor to others, for a time; True: for the first time at the point where it stands.
+
+        ``why``: its journal cannot be read here; empty: its code is unknown.
+        """
         if not ready:
-            return
+            return False
         if len(self._left_at) > REMEMBERED_MAX:
             self._left_at.clear()
         before = self._left_at.get(address, "")
@@ -68,15 +71,13 @@ class Aside:
         at = await self._host.store.turns.postpone(
             address, ready, delay_ms=delay_ms, at=before, else_ms=QUICK_MS, why=why
         )
-        if at != before:
-            # It has gone on since, by others: refusals count for what it stands at now.
-            self._left_at[address] = at
-            if before:
-                self._refusals.begin_anew(address)
-
-    def was_left(self, address: str) -> bool:
-        """Tell whether an actor was left to others before."""
-        return address in self._left_at
+        if at == before:
+            return False
+        # It has gone on since, by others: refusals count for what it stands at now.
+        self._left_at[address] = at
+        if before:
+            self._refusals.begin_anew(address)
+        return bool(at)
 
     async def stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
         """Stop an actor until its code is mended. Raises StaleTurn and the like if it has moved on."""

@@ -91,9 +91,8 @@ class Turner:
             except (StaleTurn, StaleGeneration, Ended):
                 continue
             except PayloadUnusable as error:
-                if not self._aside.was_left(address):
+                if await self._aside.postpone(address, entry, why=str(error)):
                     log.warning("a workflow cannot be read here; it is left to other workers", error=str(error))
-                await self._aside.postpone(address, entry, why=str(error))
                 return
             except (NotFound, Gone):
                 self._drop(self._host.cache.get(address))

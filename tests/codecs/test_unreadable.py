@@ -76,6 +76,8 @@ async def test_an_instance_that_was_told_something_with_the_wrong_key_says_so_an
         assert "cannot be read" in finding.text
         assert "headrace cancel f" in finding.advice
 
+        assert await handle.cancel(cleanup=True)
+        assert "could read its journal" in await waiting(manager, "f")
         assert await handle.cancel()
         assert (await handle.status()).type == "canceled"
 

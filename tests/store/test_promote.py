@@ -94,6 +94,34 @@ async def test_a_postponed_actor_is_woken_early_by_news(bench: Bench) -> None:
     assert await bench.ready() == [A]
 
 
+async def test_a_delay_that_holds_at_one_point_gives_way_to_another_elsewhere(bench: Bench) -> None:
+    await bench.create()
+    postpone = bench.store.turns.postpone
+    assert await postpone(A, (await bench.record()).ready, delay_ms=1000, at="7-7", else_ms=10) == "0-0"
+    await bench.promote(10)
+    assert await bench.ready() == [A]
+    assert await postpone(A, (await bench.record()).ready, delay_ms=1000, at="0-0", else_ms=10) == "0-0"
+    await bench.promote(10)
+    assert await bench.ready() == []
+    assert await postpone(A, "0-1", delay_ms=1000) == ""
+
+
+async def test_why_a_journal_cannot_be_read_is_kept_until_a_turn_is_committed(bench: Bench) -> None:
+    await bench.create()
+    for why in ("one\nkey", "another", "one key", "no codec", "too many"):
+        await bench.store.turns.postpone(A, (await bench.record()).ready, delay_ms=0, why=why)
+    field = (await bench.store.instances.record(A))["unread"]
+    assert field == b"0-0|5\none key\nanother\nno codec"
+    await bench.commit([wait()])
+    assert "unread" not in await bench.store.instances.record(A)
+
+    await bench.told()
+    await bench.store.turns.postpone(A, (await bench.record()).ready, delay_ms=0, why="x" * 1000)
+    assert (await bench.store.instances.record(A))["unread"] == (
+        await bench.record()
+    ).consumed.encode() + b"|1\n" + 300 * b"x"
+
+
 async def test_an_entry_postponed_without_delay_goes_to_the_end(bench: Bench) -> None:
     await bench.create()
     await bench.create("wf/b")
