@@ -71,13 +71,13 @@ class Aside:
         at = await self._host.store.turns.postpone(
             address, ready, delay_ms=delay_ms, at=before, else_ms=QUICK_MS, why=why
         )
-        if at == before:
+        if at in {"", before}:
             return False
         # It has gone on since, by others: refusals count for what it stands at now.
         self._left_at[address] = at
         if before:
             self._refusals.begin_anew(address)
-        return bool(at)
+        return True
 
     async def stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
         """Stop an actor until its code is mended. Raises StaleTurn and the like if it has moved on."""

@@ -22,7 +22,6 @@ TEXT = b"a secret " * 1000
         Compression(level=19, bytes_min=0),
         Encryption({"k": KEY}, current="k"),
         Chain(Compression(), Encryption({"k": KEY}, current="k")),
-        Chain(),
     ],
     ids=lambda codec: type(codec).__name__,
 )
