@@ -142,7 +142,7 @@ CODEC_ADVICE: Final = "start a worker with the codec and keys that it was writte
 def mark_unreadable(name: str, head: bytes, error: PayloadUnusable) -> bytes:
     """Return what stands for a payload that cannot be read where people look: a text, as a value, call or failure."""
     mark = f"<unreadable: {error}>"
-    if name[:1] == "c" and head.partition(b"|")[0] in {b"step", b"child"}:
+    if name[:1] in {"c", "k"} and head.partition(b"|")[0] in {b"step", b"child"}:
         return pack([[mark]])
     if _is_failure(name, head.partition(b"\n")[0].split(b"|")):
         return Failure("StepFailed", "PayloadUnusable", mark).encode()

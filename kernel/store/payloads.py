@@ -255,6 +255,7 @@ def _what_field(name: str, parts: FieldParts) -> str:
         return f"event {number} ({f'{kind} {label}'.rstrip()})"
     return {
         "c": f"what {step} is called with",
+        "k": f"what {step} was called with before a restart",
         "r": f"the outcome of {step}" if number.isdecimal() else "the result",
         "a": f"the failure of {step} at attempt {attempt}",
         "u": f"the reply to the update that event {number} is" if number else "the reply to an update",
