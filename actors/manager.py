@@ -23,6 +23,7 @@ from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
 from actors.short_forms import ShortForms
 from actors.starting import beginning
+from actors.wording import shown
 from kernel import EmbeddedServer, Misconfigured, Space, Store, connector, keys, read_created, replicated
 
 if TYPE_CHECKING:
@@ -101,13 +102,15 @@ class WorkflowManager(ShortForms, Registry):
         _check_place(namespace, partitions)
         _refuse_what_is_not_yet(max_parallelism)
         if not duration_ms("worker_timeout", worker_timeout):
-            raise InvalidOption(f"worker_timeout={worker_timeout!r}: give more than 0 seconds")
+            raise InvalidOption(f"worker_timeout={shown(worker_timeout)}: give more than 0 seconds")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
-            raise InvalidOption(f"journal_bytes_max={journal_bytes_max!r}: give a whole number of bytes, 1 or more")
+            raise InvalidOption(
+                f"journal_bytes_max={shown(journal_bytes_max)}: give a whole number of bytes, 1 or more"
+            )
         if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
-            raise InvalidOption(f"codec={codec!r}: give an object with encode(bytes) and decode(bytes) -> bytes")
+            raise InvalidOption(f"codec={shown(codec)}: give an object with encode(bytes) and decode(bytes) -> bytes")
         if durability not in ("local", "replicated"):
-            raise InvalidOption(f'durability={durability!r}: give "local" or "replicated"')
+            raise InvalidOption(f'durability={shown(durability)}: give "local" or "replicated"')
         self.codec: Final = codec
         self.durability: Final = durability
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
@@ -249,8 +252,10 @@ class WorkflowManager(ShortForms, Registry):
     def handle(self, workflow_id: str, workflow: Workflow[..., R] | None, /) -> WorkflowHandle[R]: ...
     def handle(self, workflow_id: str, workflow: Workflow[..., Any] | None = None, /) -> WorkflowHandle[Any]:
         """Return the handle of an instance; with its workflow, results have its type. Nothing is asked of Redis."""
-        if not keys.valid_id(workflow_id):
-            raise InvalidOption(f"{workflow_id!r} cannot be a workflow's id: give 1 to 200 bytes of printable text")
+        if not isinstance(workflow_id, str) or not keys.valid_id(workflow_id):  # pyright: ignore[reportUnnecessaryIsInstance] - whatever a user passes
+            raise InvalidOption(
+                f"{shown(workflow_id)} cannot be a workflow's id: give 1 to 200 bytes of printable text"
+            )
         return WorkflowHandle(self, workflow_id, workflow)
 
     @staticmethod
@@ -363,7 +368,7 @@ class WorkflowManager(ShortForms, Registry):
             cache_instances: instances kept in memory between turns; 0 replays at every turn.
         """
         if isinstance(queues, str):
-            raise Misuse(f"queues={queues!r}: give a sequence of names, such as ({queues!r},)")
+            raise Misuse(f"queues={shown(queues)}: give a sequence of names, such as ({shown(queues)},)")
         settings = WorkerSettings(
             concurrency=concurrency,
             queues=tuple(queues),
@@ -391,16 +396,16 @@ class WorkflowManager(ShortForms, Registry):
 
 def _check_place(namespace: str, partitions: int | None) -> None:
     if not keys.valid_namespace(namespace):
-        raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
+        raise InvalidOption(f"namespace={shown(namespace)}: use 1 to 64 letters, digits, dots, dashes and underscores")
     if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
-        raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
+        raise InvalidOption(f"partitions={shown(partitions)}: give a whole number from 1 to 4096, or None")
 
 
 def _refuse_what_is_not_yet(max_parallelism: int | None) -> None:
     if max_parallelism is not None:
         raise InvalidOption(
-            f"max_parallelism={max_parallelism!r} has no effect in this version yet: limit the steps of each worker by "
-            "its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
+            f"max_parallelism={shown(max_parallelism)} has no effect in this version yet: limit the steps of each "
+            "worker by its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
         )
 
 
@@ -413,7 +418,7 @@ def _checked_workflow(workflow: Workflow[P, R]) -> Workflow[P, R]:
 
 def _checked_call(call: BoundWorkflow[..., R]) -> BoundWorkflow[..., R]:
     if getattr(getattr(call, "definition", None), "kind", None) != "workflow":
-        raise Misuse(f"{call!r} is no call of a workflow: give workflow.bind(…) for each instance to start")
+        raise Misuse(f"{shown(call)} is no call of a workflow: give workflow.bind(…) for each instance to start")
     return call
 
 
