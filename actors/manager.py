@@ -121,6 +121,8 @@ class WorkflowManager(ShortForms, Registry):
         self.dead_retention_ms: Final = duration_ms("dead_retention", dead_retention)
         self.worker_timeout_s: Final = duration_ms("worker_timeout", worker_timeout) / 1000
         self.journal_bytes_max: Final = journal_bytes_max
+        self.founds = True
+        """Whether a namespace that is not there is made by the first use; the commands that only look make none."""
         self._partitions = partitions
         self._embedded: EmbeddedServer | None = None
         self._store: Store | None = None
@@ -134,6 +136,7 @@ class WorkflowManager(ShortForms, Registry):
 
         Raises:
             ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch, NoServerBinary: with what to do.
+            NamespaceMissing: it is not there, and none is to be made (``founds``).
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -164,6 +167,7 @@ class WorkflowManager(ShortForms, Registry):
             patience_s=patience_s,
             default_partitions=EMBEDDED_PARTITIONS if small else DEFAULT_PARTITIONS,
             codec=self.codec,
+            founds=self.founds,
         )
         try:
             await space.open()

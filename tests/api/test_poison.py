@@ -259,7 +259,7 @@ async def test_the_innocent_beside_it_are_unharmed(manager: WorkflowManager, mon
         beside.mended = death == DEATHS_MAX - 1  # by then what was beside it twice has run alone
         await toxic.kill_a_worker(manager)
     async with toxic.worker(manager):
-        with pytest.raises(WorkflowFailed, match="workers died"):
+        with pytest.raises(WorkflowFailed, match="worker died 3 times"):
             await handle.result()
         assert [await other.result() for other in others] == list(range(6))
     assert [letter.step for letter in (await manager.dead.list()).items] == ["poison"]
