@@ -46,7 +46,7 @@ class WorkerSettings:
         Raises:
             InvalidOption: with the bounds.
         """
-        if not 1 <= self.concurrency <= 10_000:  # noqa: PLR2004 - said in the message
+        if type(self.concurrency) is not int or not 1 <= self.concurrency <= 10_000:  # noqa: PLR2004 - said in the message
             raise InvalidOption(f"concurrency={shown(self.concurrency)}: give a whole number from 1 to 10,000")
         if not self.queues or not all(keys.valid_queue(queue) for queue in self.queues):
             raise InvalidOption(
