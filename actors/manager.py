@@ -256,10 +256,7 @@ class WorkflowManager(ShortForms, Registry):
     def handle(self, workflow_id: str, workflow: Workflow[..., R] | None, /) -> WorkflowHandle[R]: ...
     def handle(self, workflow_id: str, workflow: Workflow[..., Any] | None = None, /) -> WorkflowHandle[Any]:
         """Return the handle of an instance; with its workflow, results have its type. Nothing is asked of Redis."""
-        if not isinstance(workflow_id, str) or not keys.valid_id(workflow_id):  # pyright: ignore[reportUnnecessaryIsInstance] - whatever a user passes
-            raise InvalidOption(
-                f"{shown(workflow_id)} cannot be a workflow's id: give 1 to 200 bytes of printable text"
-            )
+        _check_id(workflow_id)
         return WorkflowHandle(self, workflow_id, workflow)
 
     @staticmethod
@@ -396,6 +393,11 @@ class WorkflowManager(ShortForms, Registry):
         finally:
             await worker.kill()  # however it ended, nothing of it may be left running
             await store.close()
+
+
+def _check_id(workflow_id: object) -> None:
+    if not isinstance(workflow_id, str) or not keys.valid_id(workflow_id):
+        raise InvalidOption(f"{shown(workflow_id)} cannot be a workflow's id: give 1 to 200 bytes of printable text")
 
 
 def _check_place(namespace: str, partitions: int | None) -> None:

@@ -301,7 +301,7 @@ def _priority(name: str, value: object) -> int:
 
 def _tags(name: str, value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping) or len(cast("Mapping[object, object]", value)) > TAGS_MAX:
-        raise InvalidOption(f"{name}={shown(value)}: give a mapping of at most {TAGS_MAX} texts to texts")
+        raise InvalidOption(f"{name}={shown(cast('Any', value))}: give a mapping of at most {TAGS_MAX} texts to texts")
     pairs = cast("Mapping[object, object]", value).items()
     return tuple(sorted((_tag_key(key), check_name("a tag's value", text)) for key, text in pairs))
 

@@ -154,5 +154,5 @@ def _qualified(field: str, kind: object) -> str:
     if isinstance(kind, str) and "." in kind:
         return kind
     raise InvalidOption(
-        f"RetryPolicy({field}=…): {shown(kind)} is no exception class; give a tuple of exception classes"
+        f"RetryPolicy({field}=…): {shown(cast('Any', kind))} is no exception class; give a tuple of them"
     )

@@ -10,9 +10,8 @@ SHOWN_CHARACTERS_MAX: Final = 80
 
 def shown(value: object) -> str:
     """Return ``repr(value)`` in at most 80 characters: its beginning and its end, and what is not shown between."""
-    if isinstance(value, str | bytes) and len(value) > 2 * SHOWN_CHARACTERS_MAX:
-        half = SHOWN_CHARACTERS_MAX
-        return _shorten(repr(value[:half] + value[-half:]))
+    if isinstance(value, str) and len(value) > 2 * SHOWN_CHARACTERS_MAX:
+        value = value[:SHOWN_CHARACTERS_MAX] + value[-SHOWN_CHARACTERS_MAX:]
     return _shorten(repr(value))
 
 

@@ -48,11 +48,24 @@ def check_start(now: object) -> None:
         raise Misuse(f"now={shown(now)}: give an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC)")
 
 
-def check_queues(queues: object) -> None:
-    """Refuse what is no sequence of names."""
-    named = isinstance(queues, Iterable) and not isinstance(queues, str | bytes)
-    if not named or not all(isinstance(queue, str) for queue in cast("Iterable[object]", queues)):
-        raise Misuse(f"queues={shown(queues)}: give a sequence of names, such as ('gpu',)")
+def checked_queues(queues: object) -> tuple[str, ...]:
+    """Return names of queues. Raises Misuse for what is no sequence of names."""
+    named: list[Any] = (
+        [] if isinstance(queues, str | bytes) or not isinstance(queues, Iterable) else [*cast("Any", queues)]
+    )
+    if (
+        not isinstance(queues, Iterable)
+        or isinstance(queues, str | bytes)
+        or not all(isinstance(q, str) for q in named)
+    ):
+        raise Misuse(f"queues={shown(cast('Any', queues))}: give a sequence of names, such as ('gpu',)")
+    return tuple(named)
+
+
+def check_kind(option: str, value: object, kinds: tuple[type, ...], *, instead: str) -> None:
+    """Refuse what is neither None nor of one of these classes."""
+    if value is not None and not isinstance(value, kinds):
+        raise InvalidOption(f"{option}={shown(value)}: give {instead}")
 
 
 def check_names(options: Mapping[str, Any], allowed: Collection[str], *, name: str) -> None:
@@ -74,7 +87,7 @@ def refuse_in_loop(name: str) -> None:
 def id_of(instance: object) -> str:
     """Return the id of an instance that is given by its handle or its id. Raises Misuse."""
     if isinstance(instance, WorkflowHandle):
-        return cast("WorkflowHandle[Any]", instance).id
+        return str(cast("Any", instance).id)
     if not isinstance(instance, str):
         raise Misuse(f"{shown(instance)} is no instance: give a handle, as tester.start(…) returns it, or an id")
     return instance

@@ -7,7 +7,7 @@ process. Only time is another (see ``clock``), and steps may be replaced (see ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,8 +23,8 @@ from actors.testing.checking import (
     check_flag,
     check_manager,
     check_number,
-    check_queues,
     check_start,
+    checked_queues,
     id_of,
     refuse_in_loop,
 )
@@ -41,7 +41,7 @@ from actors.wording import shown
 from kernel import drop_memory, next_due, repeatable_nonces
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -106,9 +106,7 @@ class WorkflowTester:
         check_number("crash_seed", crash_seed, or_none="for a worker that lives")
         check_number("seed", seed)
         check_flag("strict", strict)
-        check_queues(
-            queues := tuple(queues) if isinstance(queues, Iterable) and not isinstance(queues, str) else queues
-        )
+        named_queues = checked_queues(queues)
         if replay not in ("cached", "always"):
             raise Misuse(f'replay={shown(replay)}: give "cached" or "always"')
         self._manager = manager
@@ -119,7 +117,7 @@ class WorkflowTester:
         named = {step.options.queue for step in manager.step_definitions}
         self._settings = WorkerSettings(
             concurrency=concurrency,
-            queues=tuple(sorted({"default", *named, *queues})),
+            queues=tuple(sorted({"default", *named, *named_queues})),
             worker_timeout_s=manager.worker_timeout_s,
             cache_instances=0 if replay == "always" else 10_000,
             journal_bytes_max=manager.journal_bytes_max,

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.errors import HeadraceError, InvalidOption, Misuse
+from actors.errors import HeadraceError, Misuse
 from actors.servers import WorkerSettings
-from actors.testing.checking import BEFORE, check_flag, check_manager, check_names, check_number
+from actors.testing.checking import BEFORE, check_flag, check_kind, check_manager, check_names, check_number
 from actors.testing.simulation.clock import SimulationClock
 from actors.testing.simulation.logged import Logged, logged
 from actors.testing.simulation.oracle import Oracle
@@ -17,7 +17,6 @@ from actors.testing.simulation.staff import SimulatedTwin, Staff
 from actors.testing.simulation.world import STUCK_S, World
 from actors.testing.tester import WorkflowTester
 from actors.testing.twin import Twin
-from actors.wording import shown
 from kernel import next_due, virtual_memory_time
 
 if TYPE_CHECKING:
@@ -83,10 +82,8 @@ class Simulation(WorkflowTester):
         check_number("workers", workers)
         check_flag("trace", trace)
         check_names(options, _OPTIONS, name=type(self).__name__)
-        if not isinstance(schedule, Schedule | str | None):
-            raise InvalidOption(f"schedule={shown(schedule)}: give a Schedule, its text, or None to have one drawn")
-        if not isinstance(faults, Faults | None):
-            raise InvalidOption(f"faults={shown(faults)}: give Faults(kinds, most), or None for all kinds")
+        check_kind("schedule", schedule, (Schedule, str), instead="a Schedule, its text, or None to have one drawn")
+        check_kind("faults", faults, (Faults,), instead="Faults(kinds, most), or None for all kinds")
         if isinstance(schedule, str):
             schedule = Schedule.parse(schedule)
         if schedule is None:
