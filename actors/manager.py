@@ -54,6 +54,9 @@ class WorkflowManager(ShortForms, Registry):
     What a handle can do, a manager can do by the instance's id: ``await manager.result("order-7")``.
     """
 
+    founds = True
+    """Whether a namespace that is not there is made by the first use; the commands that only look make none."""
+
     def __init__(
         self,
         url: str | None = None,
@@ -107,11 +110,9 @@ class WorkflowManager(ShortForms, Registry):
             raise InvalidOption(
                 f"journal_bytes_max={shown(journal_bytes_max)}: give a whole number of bytes, 1 or more"
             )
-        if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
-            raise InvalidOption(f"codec={shown(codec)}: give an object with encode(bytes) and decode(bytes) -> bytes")
         if durability not in ("local", "replicated"):
             raise InvalidOption(f'durability={shown(durability)}: give "local" or "replicated"')
-        self.codec: Final = codec
+        self.codec: Final = _checked_codec(codec)
         self.durability: Final = durability
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
         if self.url is not None:
@@ -121,8 +122,6 @@ class WorkflowManager(ShortForms, Registry):
         self.dead_retention_ms: Final = duration_ms("dead_retention", dead_retention)
         self.worker_timeout_s: Final = duration_ms("worker_timeout", worker_timeout) / 1000
         self.journal_bytes_max: Final = journal_bytes_max
-        self.founds = True
-        """Whether a namespace that is not there is made by the first use; the commands that only look make none."""
         self._partitions = partitions
         self._embedded: EmbeddedServer | None = None
         self._store: Store | None = None
@@ -393,6 +392,12 @@ class WorkflowManager(ShortForms, Registry):
         finally:
             await worker.kill()  # however it ended, nothing of it may be left running
             await store.close()
+
+
+def _checked_codec(codec: Codec | None) -> Codec | None:
+    if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+        raise InvalidOption(f"codec={shown(codec)}: give an object with encode(bytes) and decode(bytes) -> bytes")
+    return codec
 
 
 def _check_id(workflow_id: object) -> None:
