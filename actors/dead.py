@@ -9,6 +9,7 @@ from actors.errors import DeadLetterNotFound, DeadLetterStale, InvalidOption, Mi
 from actors.names import worker_name
 from actors.options import duration_ms
 from actors.views import moment
+from actors.wording import shown
 from kernel import NoSuchLetter
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class DeadLetters:
             InvalidOption: with what to give instead.
         """
         if type(limit) is not int or not 1 <= limit <= LIMIT_MAX:
-            raise InvalidOption(f"limit={limit!r}: give a whole number from 1 to {LIMIT_MAX:,}")
+            raise InvalidOption(f"limit={shown(limit)}: give a whole number from 1 to {LIMIT_MAX:,}")
         found: list[Dead] = []
         async for letter in self._letters(cursor, count=limit + 1):
             if len(found) == limit:
@@ -87,7 +88,7 @@ class DeadLetters:
         source, _, after = (cursor or "").partition(".")
         sources = dead.sources
         if cursor is not None and (source not in sources or not after.replace("-", "", 1).isdecimal()):
-            raise InvalidOption(f"cursor={cursor!r}: give the cursor of a page, or None for the first")
+            raise InvalidOption(f"cursor={shown(cursor)}: give the cursor of a page, or None for the first")
         for one in sources[sources.index(source) if source else 0 :]:
             last = after if one == source else ""
             while page := await dead.page(one, after=last, count=count):
@@ -126,7 +127,7 @@ class DeadLetters:
             await (await self._manager.store()).dead.publish(letter, changed)
         else:
             if fields:
-                raise Misuse(f"{letter_id!r} is a step: only messages have fields that can be corrected")
+                raise Misuse(f"{shown(letter_id)} is a step: only messages have fields that can be corrected")
             await self._restart(letter)
         await self.drop(letter_id)
 
@@ -180,7 +181,7 @@ def _read(letter: DeadLetter) -> Dead:
     if letter.id.startswith(MESSAGE):
         return Dead(letter.id, "message", at, letter.reason, text.get("id", ""), fields=text)
     worker, crashes = text.get("worker", ""), text.get("crashes", "0")
-    reason = f"{crashes} workers died while running it, the last was {worker_name(worker)}"
+    reason = f"its worker died {crashes} times, the last was {worker_name(worker)}"
     actor_id = text.get("a", "/").partition("/")[2]
     workflow_id = actor_id if text.get("a", "").startswith("wf/") else actor_id.partition("/on_complete/")[0]
     return Dead(letter.id, "step", at, reason, workflow_id, int(text.get("s", 0)), text.get("t", ""), worker)

@@ -208,7 +208,11 @@ class StepCanceled(StepFailed):
 
 
 class WorkerDied(StepFailed):
-    """Several workers died while running the step; it is not tried again."""
+    """Several workers died while running the step; it is not tried again. ``attempts``: how many died."""
+
+    def __str__(self) -> str:
+        """Return the message, which has the number: a death is no attempt of the step's own."""
+        return self.message
 
 
 class MutationBroken(StepFailed):

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from actors.errors import Failure, InvalidArguments, InvalidOption, PayloadTooLarge
 from actors.options import check_name
 from actors.payload import NotEncodable, checked_codec, pack
+from actors.wording import shown
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def encode_event(event: EventType[Any] | str, value: object, *, bytes_max: int) 
         typed = isinstance(event, EventType) and event.codec.annotation is not Any
         data = pack(cast("EventType[Any]", event).codec.to_plain(value) if typed else value)
     except NotEncodable as error:
-        raise InvalidArguments(f"the value sent as event {name!r} does not fit: {error}") from None
+        raise InvalidArguments(f"the value sent as event {shown(name)} does not fit: {error}") from None
     if len(data) > bytes_max:
         raise PayloadTooLarge(f"the value of the event {name!r}", size=len(data), limit=bytes_max)
     return data
@@ -57,5 +58,5 @@ def encode_error(error: str | BaseException) -> bytes:
     if isinstance(error, BaseException):
         return Failure.from_exception(error, kind="EventFailed").encode()
     if not isinstance(cast("object", error), str) or not error:
-        raise InvalidOption(f"error={error!r}: give a text that says what went wrong, or an exception")
+        raise InvalidOption(f"error={shown(error)}: give a text that says what went wrong, or an exception")
     return Failure("EventFailed", "EventFailed", error).encode()

@@ -44,6 +44,7 @@ from actors.views import (
     read_steps,
     unreadable,
 )
+from actors.wording import shown
 from kernel import (
     EVENT_FAILED,
     Busy,
@@ -385,7 +386,7 @@ class WorkflowHandle(Generic[R_co]):
             WorkflowNotFound: there is no such instance.
         """
         if isinstance(from_step, bool) or not isinstance(cast("object", from_step), int | str | None):
-            raise NoSuchStep(f"from_step={from_step!r}: give a step's number, its name, or None")
+            raise NoSuchStep(f"from_step={shown(from_step)}: give a step's number, its name, or None")
         turns, loop = (await self._manager.store()).turns, asyncio.get_running_loop()
         until, delay_s = loop.time() + RESTART_S_MAX, 0.01
         while True:

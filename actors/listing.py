@@ -17,6 +17,7 @@ from actors.definitions import DEFAULT_VERSION
 from actors.errors import InvalidOption
 from actors.options import read_tags, time_ms
 from actors.views import moment
+from actors.wording import shown
 from kernel import keys
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Query:
             InvalidOption: with what to give instead.
         """
         if order not in get_args(Order):
-            raise InvalidOption(f"order={order!r}: give 'desc' (newest first) or 'asc'")
+            raise InvalidOption(f"order={shown(order)}: give 'desc' (newest first) or 'asc'")
         workflow, after = selection.get("workflow"), selection.get("started_after")
         before = selection.get("started_before")
         return cls(
@@ -159,7 +160,7 @@ async def list_instances(
 ) -> Page:
     """Return a page; the arguments are those of ``WorkflowManager.list``, which are checked before ``connect``."""
     if type(limit) is not int or not 1 <= limit <= LIMIT_MAX:
-        raise InvalidOption(f"limit={limit!r}: give a whole number from 1 to {LIMIT_MAX:,}")
+        raise InvalidOption(f"limit={shown(limit)}: give a whole number from 1 to {LIMIT_MAX:,}")
     query = Query.of(selection, order=order, cursor=cursor)
     found: list[tuple[_Place, Listed]] = []
     async for chunk in _chunks(await connect(), query, size=min(limit + 1, CHUNK)):
@@ -260,7 +261,7 @@ async def _describe(store: Store, place: _Place) -> Listed | None:
 def _read_cursor(cursor: str) -> _Place:
     created, point, address = cursor.partition(".") if isinstance(cast("object", cursor), str) else ("", "", "")
     if not point or not created.isdecimal():
-        raise InvalidOption(f"cursor={cursor!r}: give the cursor of a page, or None for the first")
+        raise InvalidOption(f"cursor={shown(cursor)}: give the cursor of a page, or None for the first")
     return _Place(int(created), address)
 
 
@@ -268,7 +269,7 @@ def _checked_workflow(workflow: Workflow[..., Any] | str | None) -> str | None:
     if isinstance(workflow, str | None):
         return workflow
     if getattr(workflow, "kind", None) != "workflow":
-        raise InvalidOption(f"workflow={workflow!r}: give a workflow, its registered name, or None for all")
+        raise InvalidOption(f"workflow={shown(workflow)}: give a workflow, its registered name, or None for all")
     return workflow.name
 
 
@@ -276,7 +277,7 @@ def _checked_status(status: StatusName | None, there_are: tuple[StatusName, ...]
     if status is None:
         return there_are
     if status not in there_are:
-        raise InvalidOption(f"status={status!r}: give one of {', '.join(there_are)}, or None for all of these")
+        raise InvalidOption(f"status={shown(status)}: give one of {', '.join(there_are)}, or None for all of these")
     return (status,)
 
 
@@ -284,5 +285,5 @@ def _checked_tags(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]
     given = cast("object", tags)
     pairs = tuple(cast("Mapping[object, object]", given).items()) if isinstance(given, Mapping) else ()
     if (given is not None and not isinstance(given, Mapping)) or not all(isinstance(x, str) for p in pairs for x in p):
-        raise InvalidOption(f"tags={tags!r}: give a mapping of texts to texts")
+        raise InvalidOption(f"tags={shown(tags)}: give a mapping of texts to texts")
     return cast("tuple[tuple[str, str], ...]", pairs)

@@ -24,6 +24,7 @@ from actors.registry import Registry
 from actors.servers import Worker, WorkerSettings
 from actors.short_forms import ShortForms
 from actors.starting import beginning
+from actors.wording import shown
 from kernel import EmbeddedServer, Misconfigured, Space, Store, connector, keys, read_created, replicated
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class WorkflowManager(ShortForms, Registry):
 
     What a handle can do, a manager can do by the instance's id: ``await manager.result("order-7")``.
     """
+
+    founds = True
+    """Whether a namespace that is not there is made by the first use; the commands that only look make none."""
 
     def __init__(
         self,
@@ -104,14 +108,14 @@ class WorkflowManager(ShortForms, Registry):
         _check_place(url, namespace, partitions)
         _refuse_what_is_not_yet(max_parallelism)
         if not duration_ms("worker_timeout", worker_timeout):
-            raise InvalidOption(f"worker_timeout={worker_timeout!r}: give more than 0 seconds")
+            raise InvalidOption(f"worker_timeout={shown(worker_timeout)}: give more than 0 seconds")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
-            raise InvalidOption(f"journal_bytes_max={journal_bytes_max!r}: give a whole number of bytes, 1 or more")
-        if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
-            raise InvalidOption(f"codec={codec!r}: give an object with encode(bytes) and decode(bytes) -> bytes")
+            raise InvalidOption(
+                f"journal_bytes_max={shown(journal_bytes_max)}: give a whole number of bytes, 1 or more"
+            )
         if durability not in ("local", "replicated"):
-            raise InvalidOption(f'durability={durability!r}: give "local" or "replicated"')
-        self.codec: Final = codec
+            raise InvalidOption(f'durability={shown(durability)}: give "local" or "replicated"')
+        self.codec: Final = _checked_codec(codec)
         self.durability: Final = durability
         self.url = url if url is not None else os.environ.get("HEADRACE_URL") or None
         if self.url is not None:
@@ -134,6 +138,7 @@ class WorkflowManager(ShortForms, Registry):
 
         Raises:
             ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch, NoServerBinary: with what to do.
+            NamespaceMissing: it is not there, and none is to be made (``founds``).
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -164,6 +169,7 @@ class WorkflowManager(ShortForms, Registry):
             patience_s=patience_s,
             default_partitions=EMBEDDED_PARTITIONS if small else DEFAULT_PARTITIONS,
             codec=self.codec,
+            founds=self.founds,
         )
         try:
             await space.open()
@@ -261,12 +267,11 @@ class WorkflowManager(ShortForms, Registry):
     def handle(self, workflow_id: str, workflow: Workflow[..., R] | None, /) -> WorkflowHandle[R]: ...
     def handle(self, workflow_id: str, workflow: Workflow[..., Any] | None = None, /) -> WorkflowHandle[Any]:
         """Return the handle of an instance; with its workflow, results have its type. Nothing is asked of Redis."""
-        if not isinstance(cast("object", workflow_id), str) or not keys.valid_id(workflow_id):
-            raise InvalidOption(f"{workflow_id!r} cannot be a workflow's id: give 1 to 200 bytes of printable text")
+        _check_id(workflow_id)
         if workflow is not None and getattr(workflow, "kind", None) != "workflow":
             raise InvalidOption(
-                f"handle({workflow_id!r}, {workflow!r}): give the workflow, as decorated with @manager.workflow, or "
-                "nothing besides the id"
+                f"handle({workflow_id!r}, {shown(workflow)}): give the workflow, as decorated with @manager.workflow, "
+                "or nothing besides the id"
             )
         return WorkflowHandle(self, workflow_id, workflow)
 
@@ -380,7 +385,7 @@ class WorkflowManager(ShortForms, Registry):
             cache_instances: instances kept in memory between turns; 0 replays at every turn.
         """
         if isinstance(queues, str):
-            raise Misuse(f"queues={queues!r}: give a sequence of names, such as ({queues!r},)")
+            raise Misuse(f"queues={shown(queues)}: give a sequence of names, such as ({shown(queues)},)")
         settings = WorkerSettings(
             concurrency=concurrency,
             queues=tuple(queues),
@@ -416,20 +421,31 @@ def _standing(asked: int, refused: int) -> str:
     )
 
 
+def _checked_codec(codec: Codec | None) -> Codec | None:
+    if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+        raise InvalidOption(f"codec={shown(codec)}: give an object with encode(bytes) and decode(bytes) -> bytes")
+    return codec
+
+
+def _check_id(workflow_id: object) -> None:
+    if not isinstance(workflow_id, str) or not keys.valid_id(workflow_id):
+        raise InvalidOption(f"{shown(workflow_id)} cannot be a workflow's id: give 1 to 200 bytes of printable text")
+
+
 def _check_place(url: str | None, namespace: str, partitions: int | None) -> None:
     if not isinstance(cast("object", url), str | None):
-        raise InvalidOption(f"url={url!r}: give a text such as redis://localhost:6379/0, or None")
+        raise InvalidOption(f"url={shown(url)}: give a text such as redis://localhost:6379/0, or None")
     if not isinstance(cast("object", namespace), str) or not keys.valid_namespace(namespace):
-        raise InvalidOption(f"namespace={namespace!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
+        raise InvalidOption(f"namespace={shown(namespace)}: use 1 to 64 letters, digits, dots, dashes and underscores")
     if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
-        raise InvalidOption(f"partitions={partitions!r}: give a whole number from 1 to 4096, or None")
+        raise InvalidOption(f"partitions={shown(partitions)}: give a whole number from 1 to 4096, or None")
 
 
 def _refuse_what_is_not_yet(max_parallelism: int | None) -> None:
     if max_parallelism is not None:
         raise InvalidOption(
-            f"max_parallelism={max_parallelism!r} has no effect in this version yet: limit the steps of each worker by "
-            "its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
+            f"max_parallelism={shown(max_parallelism)} has no effect in this version yet: limit the steps of each "
+            "worker by its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
         )
 
 
@@ -442,7 +458,7 @@ def _checked_workflow(workflow: Workflow[P, R]) -> Workflow[P, R]:
 
 def _checked_call(call: BoundWorkflow[..., R]) -> BoundWorkflow[..., R]:
     if getattr(getattr(call, "definition", None), "kind", None) != "workflow":
-        raise Misuse(f"{call!r} is no call of a workflow: give workflow.bind(…) for each instance to start")
+        raise Misuse(f"{shown(call)} is no call of a workflow: give workflow.bind(…) for each instance to start")
     return call
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 
 from actors.errors import InvalidOption
 from actors.policy import RetryPolicy
+from actors.wording import shown
 from kernel import keys
 
 Duration = timedelta | float
@@ -128,8 +129,8 @@ class StepSettings:
     inline: bool = False
 
     def due_ms(self, now_ms: int) -> int:
-        """Return the time, ms since the epoch, before which it must not start; 0: at once."""
-        return now_ms + self.run_after_ms if self.run_after_ms else self.run_at_ms
+        """Return the time, ms since the epoch, before which it must not start; 0: at once. Raises InvalidOption."""
+        return now_ms + self.run_after_ms if self.run_after_ms else check_near("run_at", self.run_at_ms, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +152,25 @@ class WorkflowSettings:
     """What is called at the end, encoded; see ``actors.retrier.completion``."""
 
     def due_ms(self, now_ms: int) -> int:
-        """Return the time, ms since the epoch, before which it must not start; 0: at once."""
-        return now_ms + self.run_after_ms if self.run_after_ms else self.run_at_ms
+        """Return the time, ms since the epoch, before which it must not start; 0: at once. Raises InvalidOption."""
+        return now_ms + self.run_after_ms if self.run_after_ms else check_near("run_at", self.run_at_ms, now_ms=now_ms)
 
 
 Settings = TypeVar("Settings", StepSettings, WorkflowSettings)
 
 
 def resolve_options(
-    settings: Settings, options: Mapping[str, object], *, kind: str, allowed: Sequence[str]
+    settings: Settings,
+    options: Mapping[str, object],
+    *,
+    kind: str,
+    allowed: Sequence[str],
+    elsewhere: Sequence[str] = (),
 ) -> Settings:
     """Return ``settings`` with ``options`` said on top of them.
 
-    ``kind`` (``action``, ``workflow``, …) is for messages. Raises InvalidOption for a name that is not allowed there,
+    ``kind`` (``action``, ``workflow``, …) is for messages, and so are the options that the caller resolves itself
+    (``elsewhere``). Raises InvalidOption for a name that is not allowed there,
     a wrong value, and an option that nothing honours yet.
     """
     if "run_at" in options and "run_after" in options:
@@ -171,11 +178,11 @@ def resolve_options(
     changes: dict[str, object] = {}
     for name, value in options.items():
         if name not in allowed:
-            known = ", ".join(sorted({*allowed} - NOT_YET))
-            raise InvalidOption(f"{name!r} is no option of {_a(kind)}; its options are {known}")
+            known = ", ".join(sorted({*allowed, *elsewhere} - NOT_YET))
+            raise InvalidOption(f"{shown(name)} is no option of {_a(kind)}; its options are {known}")
         if name in NOT_YET:
             instead = _INSTEAD[name]
-            raise InvalidOption(f"the option {name!r} of {_a(kind)} has no effect in this version yet: {instead}")
+            raise InvalidOption(f"the option {shown(name)} of {_a(kind)} has no effect in this version yet: {instead}")
         if name in ("run_at", "run_after"):
             changes["run_at_ms"] = changes["run_after_ms"] = 0
         field, resolve = _RESOLVERS[name]
@@ -199,10 +206,10 @@ def _a(kind: str) -> str:
 def check_name(name: str, value: object) -> str:
     """Return ``value`` if it can stand in keys and listings: printable, no ``|``, 1 to 200 bytes."""
     if not isinstance(value, str):
-        raise InvalidOption(f"{name}={value!r}: give a text")
+        raise InvalidOption(f"{name}={shown(value)}: give a text")
     size = len(value.encode("utf-8", "surrogatepass"))
     if not value.isprintable() or "|" in value or not 1 <= size <= NAME_BYTES_MAX:
-        raise InvalidOption(f"{name}={value!r}: give 1 to {NAME_BYTES_MAX} bytes of printable text without '|'")
+        raise InvalidOption(f"{name}={shown(value)}: give 1 to {NAME_BYTES_MAX} bytes of printable text without '|'")
     return value
 
 
@@ -220,21 +227,33 @@ def duration_ms(name: str, value: object) -> int:
     """Return a timedelta or seconds as whole milliseconds, rounded up; ``name`` is for messages."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds * 1000 <= DURATION_MS_MAX:
-        raise InvalidOption(f"{name}={value!r}: give a timedelta or seconds, from 0 to 100 years")
+        raise InvalidOption(f"{name}={shown(value)}: give a timedelta or seconds, from 0 to 100 years")
     return math.ceil(round(seconds * 1000, 3))
 
 
 def time_ms(name: str, value: object) -> int:
     """Return an aware datetime as milliseconds since the epoch; ``name`` is for messages."""
     if not isinstance(value, datetime):
-        raise InvalidOption(f"{name}={value!r}: give an aware datetime, such as datetime.now(UTC) + timedelta(hours=1)")
+        raise InvalidOption(
+            f"{name}={shown(value)}: give an aware datetime, such as datetime.now(UTC) + timedelta(hours=1)"
+        )
     if value.utcoffset() is None:
         raise InvalidOption(
-            f"{name}={value!r} has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)"
+            f"{name}={shown(value)} has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)"
         )
     return max(0, math.ceil((value - _EPOCH) / _MILLISECOND))
 
 
+def check_near(name: str, at_ms: int, *, now_ms: int) -> int:
+    """Return ``at_ms`` if it is no more than 100 years after ``now_ms``, as all durations. Raises InvalidOption."""
+    if at_ms - now_ms > DURATION_MS_MAX:
+        at = _EPOCH + min(at_ms, _LAST_MS) * _MILLISECOND
+        raise InvalidOption(f"{name}={at:%Y-%m-%d}: give a time at most 100 years from now")
+    return at_ms
+
+
+_LAST_MS: Final = 253_402_300_799_999
+"""The last millisecond that a datetime can hold."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -250,37 +269,39 @@ def _optional_duration_ms(name: str, value: object) -> int:
 def _limit_ms(name: str, value: object) -> int:
     limit = _optional_duration_ms(name, value)
     if value is not None and not limit:
-        raise InvalidOption(f"{name}={value!r}: give more than 0 seconds, or None for no limit")
+        raise InvalidOption(f"{name}={shown(value)}: give more than 0 seconds, or None for no limit")
     return limit
 
 
 def _retry(name: str, value: object) -> RetryPolicy | bool:
     if not isinstance(value, RetryPolicy | bool):
-        raise InvalidOption(f"{name}={value!r}: give a RetryPolicy, True (the manager's policy) or False (one attempt)")
+        raise InvalidOption(
+            f"{name}={shown(value)}: give a RetryPolicy, True (the manager's policy) or False (one attempt)"
+        )
     return value
 
 
 def _queue(name: str, value: object) -> str:
     if not isinstance(value, str) or not keys.valid_queue(value):
-        raise InvalidOption(f"{name}={value!r}: give 1 to 64 letters, digits, dots, dashes and underscores")
+        raise InvalidOption(f"{name}={shown(value)}: give 1 to 64 letters, digits, dots, dashes and underscores")
     return value
 
 
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise InvalidOption(f"{name}={value!r}: give True or False")
+        raise InvalidOption(f"{name}={shown(value)}: give True or False")
     return value
 
 
 def _priority(name: str, value: object) -> int:
     if type(value) is not int or not 0 <= value <= PRIORITY_MAX:
-        raise InvalidOption(f"{name}={value!r}: give a whole number from 0 to {PRIORITY_MAX}")
+        raise InvalidOption(f"{name}={shown(value)}: give a whole number from 0 to {PRIORITY_MAX}")
     return value
 
 
 def _tags(name: str, value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping) or len(cast("Mapping[object, object]", value)) > TAGS_MAX:
-        raise InvalidOption(f"{name}={value!r}: give a mapping of at most {TAGS_MAX} texts to texts")
+        raise InvalidOption(f"{name}={shown(cast('Any', value))}: give a mapping of at most {TAGS_MAX} texts to texts")
     pairs = cast("Mapping[object, object]", value).items()
     return tuple(sorted((_tag_key(key), check_name("a tag's value", text)) for key, text in pairs))
 
@@ -288,7 +309,7 @@ def _tags(name: str, value: object) -> tuple[tuple[str, str], ...]:
 def _tag_key(value: object) -> str:
     key = check_name("a tag's key", value)
     if "=" in key:
-        raise InvalidOption(f"a tag's key={key!r}: leave '=' out of it")
+        raise InvalidOption(f"a tag's key={shown(key)}: leave '=' out of it")
     return key
 
 

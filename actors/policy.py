@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from actors.errors import InvalidOption, InvalidReturn, Misuse, MutationBroken, NonRetryable, RetryAfter
 from actors.packing import packb, unpackb
+from actors.wording import shown
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,12 +50,12 @@ class RetryPolicy:
         attempts = cast("object", self.max_attempts)
         if type(attempts) is not int or not 1 <= attempts <= _ATTEMPTS_MAX:
             raise InvalidOption(
-                f"RetryPolicy(max_attempts={attempts!r}): give a whole number from 1 to {_ATTEMPTS_MAX:,}"
+                f"RetryPolicy(max_attempts={shown(attempts)}): give a whole number from 1 to {_ATTEMPTS_MAX:,}"
             )
         if not _is_number(self.base) or not self.base >= 1 or math.isinf(self.base):
-            raise InvalidOption(f"RetryPolicy(base={self.base!r}): give a number of 1 or more")
+            raise InvalidOption(f"RetryPolicy(base={shown(self.base)}): give a number of 1 or more")
         if not isinstance(cast("object", self.jitter), bool):
-            raise InvalidOption(f"RetryPolicy(jitter={self.jitter!r}): give True or False")
+            raise InvalidOption(f"RetryPolicy(jitter={shown(self.jitter)}): give True or False")
         object.__setattr__(self, "initial_backoff", _seconds("initial_backoff", self.initial_backoff))
         object.__setattr__(self, "max_backoff", _seconds("max_backoff", self.max_backoff))
         object.__setattr__(self, "retry_on", _qualified_names("retry_on", self.retry_on))
@@ -135,7 +136,7 @@ def _is_number(value: object) -> bool:
 def _seconds(field: str, value: object) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds * 1000 <= _DELAY_MS_MAX:
-        raise InvalidOption(f"RetryPolicy({field}={value!r}): give a timedelta or seconds, from 0 to 100 years")
+        raise InvalidOption(f"RetryPolicy({field}={shown(value)}): give a timedelta or seconds, from 0 to 100 years")
     return seconds
 
 
@@ -143,7 +144,7 @@ def _qualified_names(field: str, kinds: object) -> tuple[str, ...]:
     if isinstance(kinds, type | str):
         kinds = (kinds,)
     if not isinstance(kinds, tuple | list | set | frozenset):
-        raise InvalidOption(f"RetryPolicy({field}={kinds!r}): give a tuple of exception classes")
+        raise InvalidOption(f"RetryPolicy({field}={shown(kinds)}): give a tuple of exception classes")
     return tuple(_qualified(field, kind) for kind in cast("tuple[object, ...]", kinds))
 
 
@@ -152,4 +153,6 @@ def _qualified(field: str, kind: object) -> str:
         return qualified_name(kind)
     if isinstance(kind, str) and "." in kind:
         return kind
-    raise InvalidOption(f"RetryPolicy({field}=…): {kind!r} is no exception class; give a tuple of exception classes")
+    raise InvalidOption(
+        f"RetryPolicy({field}=…): {shown(cast('Any', kind))} is no exception class; give a tuple of them"
+    )

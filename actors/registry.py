@@ -21,6 +21,7 @@ from actors.definitions import (
 from actors.errors import DuplicateDefinition, InvalidOption, UnknownDefinition
 from actors.events import EventType
 from actors.policy import RetryPolicy
+from actors.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -86,11 +87,11 @@ class Registry:
         what one call's arguments, or one return value, may take encoded. Raises InvalidOption.
         """
         if type(value_bytes_max) is not int or value_bytes_max < 1:
-            raise InvalidOption(f"value_bytes_max={value_bytes_max!r}: give a whole number of bytes, 1 or more")
+            raise InvalidOption(f"value_bytes_max={shown(value_bytes_max)}: give a whole number of bytes, 1 or more")
         if not isinstance(cast("object", default_retry), RetryPolicy | None):
-            raise InvalidOption(f"default_retry={default_retry!r}: give a RetryPolicy")
+            raise InvalidOption(f"default_retry={shown(default_retry)}: give a RetryPolicy")
         if not isinstance(cast("object", retry_actions_by_default), bool):
-            raise InvalidOption(f"retry_actions_by_default={retry_actions_by_default!r}: give True or False")
+            raise InvalidOption(f"retry_actions_by_default={shown(retry_actions_by_default)}: give True or False")
         self.defaults = Defaults(
             retry=default_retry or RetryPolicy(),
             retry_actions=retry_actions_by_default,

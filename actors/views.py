@@ -204,15 +204,19 @@ def read_completion(
     return StepView(seq, command.label, "on_complete", state)
 
 
-def command_name(field: bytes) -> str:
-    """Return what people call a command, from its journal field."""
-    return read_command(field).label or "sleep"
+def command_name(field: bytes) -> str | None:
+    """Return what people call a command, from its journal field; None for an update handler, which only listens."""
+    command = read_command(field)
+    return None if command.kind == "handler" else command.label or "sleep"
 
 
-def name_running(status: InProgress, names: Mapping[int, str]) -> InProgress:
-    """Return the status with its steps named, as far as ``names`` (by number) goes."""
-    running = tuple(RunningStep(s.seq, names.get(s.seq, ""), s.attempt, s.worker) for s in status.running)
-    return replace(status, running=running)
+def name_running(status: InProgress, names: Mapping[int, str | None]) -> InProgress:
+    """Return the status with its steps named, as far as ``names`` (by number) goes; those named None are left out."""
+    named = ((step, names.get(step.seq, "")) for step in status.running)
+    return replace(
+        status,
+        running=tuple(RunningStep(s.seq, name, s.attempt, s.worker) for s, name in named if name is not None),
+    )
 
 
 def read_snapshot(
@@ -230,7 +234,7 @@ def read_snapshot(
     steps = tuple(read_steps(record, opened, journal, registry))
     status = read_status(record, opened, result, decode)
     if isinstance(status, InProgress):
-        status = name_running(status, {step.seq: step.name for step in steps})
+        status = name_running(status, {s.seq: None if s.kind == "update_handler" else s.name for s in steps})
     return Snapshot(
         id=workflow_id,
         workflow=record["name"].decode(),

@@ -18,6 +18,7 @@ from kernel.decision import (
 )
 from kernel.embedded import EmbeddedServer
 from kernel.errors import (
+    CodecMissing,
     EvictingServer,
     FolderUnusable,
     InvalidUrl,
@@ -25,6 +26,7 @@ from kernel.errors import (
     LinkChanged,
     Misconfigured,
     NamespaceMismatch,
+    NamespaceMissing,
     NoServerBinary,
     PayloadUnusable,
     ServerRefused,
@@ -120,6 +122,7 @@ __all__ = [
     "Busy",
     "Chronicle",
     "Codec",
+    "CodecMissing",
     "Command",
     "CommandKind",
     "Conflict",
@@ -159,6 +162,7 @@ __all__ = [
     "Message",
     "Misconfigured",
     "NamespaceMismatch",
+    "NamespaceMissing",
     "NoRoom",
     "NoServerBinary",
     "NoSuchCommand",

@@ -6,10 +6,12 @@ KernelError
 │   ├── ServerTooOld            the server lacks commands that the scripts use
 │   ├── EvictingServer          the server may drop what it was asked to keep
 │   ├── NamespaceMismatch       the namespace was made with another number of partitions
+│   ├── NamespaceMissing        nobody has used the namespace on that server yet
 │   ├── InvalidUrl              the URL names no server
 │   └── FolderUnusable          the embedded server's folder cannot be used
 ├── ServerUnreachable           nothing answers; trying again later may help
 ├── PayloadUnusable             a payload cannot be read or written: the codec, or its keys, are not at hand
+│   └── CodecMissing            it was written through a codec, and none was given
 ├── ServerRefused               the server answered a call with an error of its own
 └── Refused                     a script changed nothing; see ``kernel.refusals``
 
@@ -74,6 +76,15 @@ class PayloadUnusable(KernelError):
     """A payload cannot be encoded or decoded, or what it refers to is gone; the message says which and what to do."""
 
 
+class CodecMissing(PayloadUnusable):
+    """A payload was written through a codec, and whoever reads it has none."""
+
+    def __init__(self, what: str, address: str) -> None:
+        super().__init__(f"{what} of {address} was written through a codec: give WorkflowManager the same codec=…")
+        self.address = address
+        """Of the actor that it was written for."""
+
+
 class EvictingServer(Misconfigured):
     """The server is set to drop keys when its memory is full: durable state would be lost in silence."""
 
@@ -99,6 +110,26 @@ class NamespaceMismatch(Misconfigured):
         """Partitions that the namespace has."""
         self.asked = asked
         """Partitions that the caller stated."""
+
+
+class NamespaceMissing(Misconfigured):
+    """Whoever only looks, and founds nothing, found no such namespace."""
+
+    def __init__(self, namespace: str, *, url: str, there_are: Sequence[str]) -> None:
+        listed = ", ".join(map(repr, there_are[:NAMESPACES_SHOWN_MAX]))
+        more = ", …" if len(there_are) > NAMESPACES_SHOWN_MAX else ""
+        known = (
+            f"there is {listed}{more}: name the one that is meant (--namespace, HEADRACE_NAMESPACE)"
+            if there_are
+            else "nor any other: is it the right server (--url, HEADRACE_URL)? The first start, or worker, makes one"
+        )
+        super().__init__(f"There is no namespace {namespace!r} at {masked(url)}; {known}.")
+        self.namespace = namespace
+        self.there_are = tuple(there_are)
+        """Namespaces that were found on the server, sorted; there may be more."""
+
+
+NAMESPACES_SHOWN_MAX: Final = 10
 
 
 class InvalidUrl(Misconfigured):

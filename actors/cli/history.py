@@ -43,7 +43,9 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("id", nargs="?", help="the workflow's id, as headrace list shows it")
-    parser.add_argument("--save", metavar="FILE", help="write it to a file, or into a folder/, for replays")
+    parser.add_argument(
+        "--save", metavar="FILE", help="write it to a file, or into a folder/, which is made, for replays"
+    )
     add_filter(parser)
     parser.add_argument("--limit", type=positive, default=20, help="with a filter: how many, the newest (default: 20)")
     add_connection(parser)
@@ -59,6 +61,7 @@ def history(said: argparse.Namespace) -> int:
     if filtered and said.save is None:
         said.refuse("a filter can mean many workflows: add --save FOLDER, or give one id")
     if said.save is not None:
+        _check_folder(said)
         return _save(said)
 
     async def inside(manager: WorkflowManager) -> list[HistoryEntry]:
@@ -82,7 +85,7 @@ def _save(said: argparse.Namespace) -> int:
         return [await record_history(store, workflow_id) for workflow_id in ids]
 
     for recorded in connected(said, inside):
-        path = _write(recorded, Path(said.save), folder=said.id is None or said.save.endswith("/"))
+        path = _write(recorded, Path(said.save), folder=_means_folder(said))
         facts = {"id": recorded.id, "workflow": recorded.workflow, "status": recorded.status, "file": str(path)}
         if said.json:
             write_json(facts)
@@ -92,12 +95,23 @@ def _save(said: argparse.Namespace) -> int:
     return 0
 
 
+def _means_folder(said: argparse.Namespace) -> bool:
+    return said.id is None or said.save.endswith("/")
+
+
+def _check_folder(said: argparse.Namespace) -> None:
+    """Refuse a place in a folder that is not there; what is named as a folder is made. Raises CommandError."""
+    around = Path(said.save).parent
+    if not around.is_dir():
+        raise CommandError(f"there is no folder {around}: make it first (mkdir -p {around}), or correct --save")
+
+
 def _write(recorded: RecordedHistory, target: Path, *, folder: bool) -> Path:
     """Write to a file; to one named by the id, in a folder. Raises CommandError."""
     if folder or target.is_dir():
         target /= recorded.id.replace("%", "%25").replace("/", "%2F") + SUFFIX
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(exist_ok=True)
         recorded.write(target)
     except OSError as error:
         raise CommandError(f"{target} cannot be written ({error.strerror}): choose another file for --save") from None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from actors.cli.errors import CommandError
 from actors.cli.loading import load_codec
 from actors.manager import WorkflowManager
+from kernel import CodecMissing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,18 +33,29 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", help="the Redis server; default: HEADRACE_URL, else the embedded server of this folder"
     )
-    parser.add_argument("--namespace", default="default", help="the deployment's name in that Redis (default: default)")
+    parser.add_argument(
+        "--namespace",
+        default=os.environ.get("HEADRACE_NAMESPACE") or "default",
+        help="the deployment's name in that Redis; default: HEADRACE_NAMESPACE, else default",
+    )
     parser.add_argument(
         "--codec", metavar="MODULE:NAME", help="what payloads pass through: a codec, or a manager that has one"
     )
 
 
 def connected(said: argparse.Namespace, use: Callable[[WorkflowManager], Awaitable[T]]) -> T:
-    """Use a manager without code, connected as the options say, and close it."""
+    """Use a manager without code, connected as the options say, and close it. It makes no namespace."""
     codec = None if said.codec is None else load_codec(said.codec)
     manager = WorkflowManager(said.url, namespace=said.namespace, codec=codec)
+    manager.founds = False
     refuse_memory(manager)
-    return run(manager, lambda: use(manager))
+    try:
+        return run(manager, lambda: use(manager))
+    except CodecMissing as error:
+        raise CommandError(
+            f"what {error.address.partition('/')[2]!r} holds was written through a codec: add --codec MODULE:NAME, the "
+            "codec or the manager that has it, such as --codec shop.flows:manager"
+        ) from None
 
 
 def run(manager: WorkflowManager, use: Callable[[], Awaitable[T]]) -> T:

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from actors.cli.errors import CommandError
+from actors.cli.errors import CommandError, Interrupted
 from actors.cli.logs import configure_logs
 from actors.cli.output import one_line
 from actors.errors import HeadraceError
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CommandError, HeadraceError, KernelError) as error:
         sys.stderr.write(f"headrace {said.command}: {one_line(str(error))}\n")
         return FAILED
+    except Interrupted as waited:
+        sys.stderr.write(f"headrace {said.command}: {one_line(str(waited))}\n")
+        return INTERRUPTED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

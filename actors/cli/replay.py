@@ -119,6 +119,7 @@ def _from_redis(manager: WorkflowManager, said: argparse.Namespace, *, filtered:
     if said.url is not None or said.namespace is not None:
         url, namespace = said.url or manager.url, said.namespace or manager.namespace
         reader = WorkflowManager(url, namespace=namespace, codec=manager.codec)
+    reader.founds = False
     refuse_memory(reader)
 
     async def inside() -> list[Recorded]:

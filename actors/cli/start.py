@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any, cast
 
-from actors.cli.errors import CommandError
+from actors.cli.errors import CommandError, Interrupted
 from actors.cli.loading import load, manager_of
 from actors.cli.options import add_common, refuse_memory, run, seconds
 from actors.cli.output import as_json, write_json
@@ -38,11 +39,13 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--wait", action="store_true", help="wait until it has ended and print its result")
     parser.add_argument("--timeout", type=seconds, help="how long --wait waits, in seconds; it goes on meanwhile")
     add_common(parser)
-    parser.set_defaults(func=start)
+    parser.set_defaults(func=start, refuse=parser.error)
 
 
 def start(said: argparse.Namespace) -> int:
     """Start; print the id, or the result."""
+    if said.timeout is not None and not said.wait:
+        said.refuse("--timeout is how long --wait waits: add --wait, or leave --timeout out")
     manager, workflow, text = _what(said.path, said.words)
     refuse_memory(manager)
     args, kwargs = read_arguments(text)
@@ -50,8 +53,12 @@ def start(said: argparse.Namespace) -> int:
         workflow = workflow.with_options(id=said.id)
     call = workflow.bind(*args, **kwargs)
 
+    started: list[str] = []
+
     async def inside() -> None:
         (handle,) = await manager.start_many([call])
+        started.append(handle.id)
+        show = _show(manager, handle.id)
         if not said.wait:
             _tell(said, handle.id, {"id": handle.id, "workflow": workflow.name})
             return
@@ -59,15 +66,30 @@ def start(said: argparse.Namespace) -> int:
             result = await handle.result(timeout=said.timeout)
         except TimeoutError:
             raise CommandError(
-                f"workflow {handle.id!r} has not ended within {said.timeout:g} s; it goes on: see headrace show "
-                f"{handle.id}, and whether a worker runs"
+                f"workflow {handle.id!r} has not ended within {said.timeout:g} s; it goes on: see {show}, and "
+                "whether a worker runs"
             ) from None
         except HeadraceError as error:
-            raise CommandError(f"workflow {handle.id!r}: {error} (see headrace show {handle.id})") from error
+            raise CommandError(f"workflow {handle.id!r}: {error} (see {show})") from error
         _tell(said, as_json(result), {"id": handle.id, "workflow": workflow.name, "result": result})
 
-    run(manager, inside)
+    try:
+        run(manager, inside)
+    except KeyboardInterrupt:
+        if not started:
+            raise
+        (workflow_id,) = started
+        raise Interrupted(
+            f"workflow {workflow_id!r} has not ended; it goes on: see {_show(manager, workflow_id)}"
+        ) from None
     return 0
+
+
+def _show(manager: WorkflowManager, workflow_id: str) -> str:
+    """Return the command that shows an instance of this manager."""
+    default = os.environ.get("HEADRACE_NAMESPACE") or "default"
+    elsewhere = f" --namespace {manager.namespace}" if manager.namespace != default else ""
+    return f"headrace show {workflow_id}{elsewhere}"
 
 
 def _tell(said: argparse.Namespace, text: str, facts: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from actors.options import (
     resolve_options,
 )
 from actors.retrier import Completion
+from actors.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -90,7 +91,7 @@ class Workflow(Definition[P, R_co]):
         """
         said = {name: value for name, value in options.items() if name not in _COMPLETION}
         copy = self._copy()
-        copy.options = resolve_options(self.options, said, kind="workflow", allowed=_AT_START)
+        copy.options = resolve_options(self.options, said, kind="workflow", allowed=_AT_START, elsewhere=_COMPLETION)
         copy.version = copy.options.version or self.version
         if len(said) < len(options):
             copy.options = replace(copy.options, on_complete=_completion(options))
@@ -137,13 +138,13 @@ def _checked_defaults(options: object) -> Mapping[str, object]:
     if options is None:
         return {}
     if not isinstance(options, Mapping):
-        raise InvalidOption(f'step_defaults={options!r}: give a mapping of options, such as {{"retry": True}}')
+        raise InvalidOption(f'step_defaults={shown(options)}: give a mapping of options, such as {{"retry": True}}')
     said = dict(cast("Mapping[str, object]", options))
     resolve_options(StepSettings(), said, kind="step", allowed=_OF_STEPS)
     return said
 
 
-_COMPLETION: Final = frozenset({"on_complete", "context"})
+_COMPLETION: Final = ("on_complete", "context")
 _HANDLER_VALUES: Final = 3
 
 
@@ -154,7 +155,9 @@ def _completion(options: Mapping[str, Any]) -> bytes:
         missing = "context" if "on_complete" in options else "on_complete"
         raise InvalidOption(f"on_complete and context go together: {missing}=… is missing (context may be None)")
     if not isinstance(handler, Action | Mutation):
-        raise InvalidOption(f"on_complete={handler!r}: give a mutation or an action, called as f(id, result, context)")
+        raise InvalidOption(
+            f"on_complete={shown(handler)}: give a mutation or an action, called as f(id, result, context)"
+        )
     step = cast("StepDefinition[..., Any]", handler)
     context = step.encode_position(_HANDLER_VALUES - 1, options["context"], count=_HANDLER_VALUES)
     return Completion(step.command_of(context, at=0, now_ms=0), step.options.run_after_ms).encode()

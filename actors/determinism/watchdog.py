@@ -156,8 +156,8 @@ class Watch:
         with self.lock:
             aim = self.aimed
             if aim is not None:
-                _set_exception(self._thread, None)
-                _clear_signal(self._thread)
+                set_exception(self._thread, None)
+                clear_signal(self._thread)
                 # The loop's own `finally:` may have been interrupted.
                 asyncio._set_running_loop(self._loop)  # noqa: SLF001 - asyncio has it for those who write loops
                 sys.set_asyncgen_hooks(*self._hooks)
@@ -174,7 +174,7 @@ class Watch:
             if self.mark() != turn:
                 self.aimed = before
                 return None
-            _set_exception(self._thread, _Stuck)
+            set_exception(self._thread, _Stuck)
         return aim
 
     def _look(self, limit_s: float) -> Aim | None:
@@ -248,7 +248,7 @@ class Watchdog:
                 log.error("a workflow's turn blocks its worker and is broken off", at=aim.site, stack=aim.stack)
 
 
-def _set_exception(thread: int, exception: type[BaseException] | None) -> None:
+def set_exception(thread: int, exception: type[BaseException] | None) -> None:
     """Set, or take back, the exception that a thread raises when it next runs Python code."""
     raised = None if exception is None else ctypes.py_object(exception)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
@@ -258,7 +258,7 @@ class _Cleared(BaseException):
     """Raised and caught at one place, to clear the interpreter's signal."""
 
 
-def _clear_signal(thread: int) -> None:
+def clear_signal(thread: int) -> None:
     """Clear the interpreter's sign that an exception waits, in the thread itself.
 
     CPython 3.11 keeps it when the exception is taken back, and clears it only when one is raised. Set for good, it
@@ -266,7 +266,7 @@ def _clear_signal(thread: int) -> None:
     gets past the entry of the next function.
     """
     try:
-        _set_exception(thread, _Cleared)
+        set_exception(thread, _Cleared)
         for _ in range(SIGNAL_ROUNDS):
             pass
     except _Cleared:

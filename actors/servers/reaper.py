@@ -35,7 +35,7 @@ def _died(deaths: int, last: str) -> bytes:
     failure = Failure(
         kind="WorkerDied",
         error_type="WorkerDied",
-        message=f"{deaths} workers died while running it, the last was {worker_name(last)}: look for what kills the "
+        message=f"its worker died {deaths} times, the last was {worker_name(last)}: look for what kills the "
         "process (memory, os._exit, a native library), mend it, then restart the workflow from this step",
         attempts=deaths,
     )

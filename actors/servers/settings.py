@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.errors import InvalidOption
+from actors.wording import shown
 from kernel import keys
 
 LEAVE_S_MAX: Final = 3.0
@@ -45,13 +46,14 @@ class WorkerSettings:
         Raises:
             InvalidOption: with the bounds.
         """
-        if not 1 <= self.concurrency <= 10_000:  # noqa: PLR2004 - said in the message
-            raise InvalidOption(f"concurrency={self.concurrency!r}: give a whole number from 1 to 10,000")
+        if type(self.concurrency) is not int or not 1 <= self.concurrency <= 10_000:  # noqa: PLR2004 - said in the message
+            raise InvalidOption(f"concurrency={shown(self.concurrency)}: give a whole number from 1 to 10,000")
         if not self.queues or not all(keys.valid_queue(queue) for queue in self.queues):
             raise InvalidOption(
-                f"queues={self.queues!r}: name at least one; letters, digits, dots, dashes and underscores, 64 at most"
+                f"queues={shown(self.queues)}: name at least one; letters, digits, dots, dashes and underscores, "
+                "64 at most"
             )
         if not 0 <= self.grace_s <= 86_400:  # noqa: PLR2004 - said in the message
-            raise InvalidOption(f"grace={self.grace_s!r}: give seconds from 0 to 86,400")
+            raise InvalidOption(f"grace={shown(self.grace_s)}: give seconds from 0 to 86,400")
         if not 0.5 <= self.worker_timeout_s <= 600:  # noqa: PLR2004 - said in the message
-            raise InvalidOption(f"worker_timeout={self.worker_timeout_s!r}: give seconds from 0.5 to 600")
+            raise InvalidOption(f"worker_timeout={shown(self.worker_timeout_s)}: give seconds from 0.5 to 600")

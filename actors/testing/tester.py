@@ -7,6 +7,7 @@ process. Only time is another (see ``clock``), and steps may be replaced (see ``
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overl
 from actors.errors import Misuse
 from actors.options import Duration, duration_ms
 from actors.servers import WorkerSettings
+from actors.testing.checking import (
+    BEFORE,
+    USED,
+    check_flag,
+    check_manager,
+    check_number,
+    check_start,
+    checked_queues,
+    id_of,
+    refuse_in_loop,
+)
 from actors.testing.clock import VirtualClock
 from actors.testing.crashes import lives
 from actors.testing.fakes import Fake
@@ -25,6 +37,7 @@ from actors.testing.replaying import replay_history
 from actors.testing.strict import strictly
 from actors.testing.twin import Twin
 from actors.testing.workforce import Workforce
+from actors.wording import shown
 from kernel import drop_memory, next_due, repeatable_nonces
 
 if TYPE_CHECKING:
@@ -88,10 +101,14 @@ class WorkflowTester:
         Raises:
             InvalidOption, Misuse: with what to give instead.
         """
-        if now is not None and now.tzinfo is None:
-            raise Misuse(f"now={now!r}: give an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC)")
+        check_manager(manager, name=type(self).__name__)
+        check_start(now)
+        check_number("crash_seed", crash_seed, or_none="for a worker that lives")
+        check_number("seed", seed)
+        check_flag("strict", strict)
+        named_queues = checked_queues(queues)
         if replay not in ("cached", "always"):
-            raise Misuse(f'replay={replay!r}: give "cached" or "always"')
+            raise Misuse(f'replay={shown(replay)}: give "cached" or "always"')
         self._manager = manager
         self._clock: Final = self._make_clock(now or START)
         self._url: Final = f"memory://tester-{next(_names)}"
@@ -100,7 +117,7 @@ class WorkflowTester:
         named = {step.options.queue for step in manager.step_definitions}
         self._settings = WorkerSettings(
             concurrency=concurrency,
-            queues=tuple(sorted({"default", *named, *queues})),
+            queues=tuple(sorted({"default", *named, *named_queues})),
             worker_timeout_s=manager.worker_timeout_s,
             cache_instances=0 if replay == "always" else 10_000,
             journal_bytes_max=manager.journal_bytes_max,
@@ -112,6 +129,7 @@ class WorkflowTester:
         self._runner: asyncio.Runner | None = None
         self._waiting: set[asyncio.Future[None]] = set()
         self._started = 0
+        self._over = False
 
     def _make_clock(self, start: datetime) -> VirtualClock:
         return VirtualClock(start)
@@ -121,7 +139,7 @@ class WorkflowTester:
     async def __aenter__(self) -> Self:
         """Make the loop's time virtual and begin to work."""
         if self._stack is not None:
-            raise Misuse("this WorkflowTester has been used: make another one")
+            raise Misuse(USED.format(name=type(self).__name__))
         with ExitStack() as stack:
             self._clock.install()
             stack.callback(self._clock.uninstall)
@@ -156,6 +174,7 @@ class WorkflowTester:
     ) -> None:
         """End everything and give the loop its own time back."""
         assert self._stack is not None
+        self._over = True
         with self._stack:
             try:
                 if self._workforce is not None:
@@ -165,6 +184,7 @@ class WorkflowTester:
 
     def __enter__(self) -> Self:
         """Do the same without a loop: ``run`` and ``play`` use one of the tester's own."""
+        refuse_in_loop(type(self).__name__)
         self._runner = runner = asyncio.Runner()
         runner.__enter__()
         try:
@@ -197,6 +217,7 @@ class WorkflowTester:
         Raises:
             WorkflowFailed, WorkflowCanceled: as ``handle.result`` does.
             NothingHappens: it waits for what nobody brings.
+            Misuse: it was used before, or a loop runs here: then await ``start`` and ``handle.result``.
         """
 
         async def play(_tester: WorkflowTester) -> R:
@@ -206,12 +227,16 @@ class WorkflowTester:
         return self.play(play)
 
     def play(self, scenario: Callable[[WorkflowTester], Awaitable[T]]) -> T:
-        """Run a coroutine function on virtual time; it is given the tester. For tests that are no coroutines."""
-        if self._runner is None and self._stack is None:
+        """Run a coroutine function on virtual time; it is given the tester. For tests that are no coroutines.
+
+        Raises Misuse as ``run``.
+        """
+        if self._over:
+            raise Misuse(USED.format(name=type(self).__name__))
+        refuse_in_loop(type(self).__name__)
+        if self._runner is None:
             with self:
                 return self.play(scenario)
-        if self._runner is None:
-            raise Misuse("within `async with` await tester.start(…) and handle.result() instead of run() and play()")
         return self._runner.run(_awaited(scenario(self)))
 
     # ------------------------------------------------------------------------------------------------------- time
@@ -223,11 +248,13 @@ class WorkflowTester:
 
     async def advance(self, duration: Duration) -> None:
         """Let time pass, a timedelta or seconds, and wait until all that fell due meanwhile has been done."""
+        self._require_open()
         await asyncio.sleep(duration_ms("duration", duration) / 1000)
         await self._clock.settle()
 
     async def settle(self) -> None:
         """Wait until nothing more happens without time, or without what the test does next."""
+        self._require_open()
         await self._clock.settle()
 
     # -------------------------------------------------------------------------------------------------- workflows
@@ -243,7 +270,11 @@ class WorkflowTester:
         return self._workforce.deaths if self._workforce is not None else 0
 
     async def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TestedHandle[R]:
-        """Start an instance. Without an id of its own it is called ``<name>-<number>``."""
+        """Start an instance. Without an id of its own it is called ``<name>-<number>``.
+
+        Raises what ``manager.start`` does, and Misuse outside of the block.
+        """
+        self._require_open()
         options = getattr(workflow, "options", None)
         if options is not None and not options.id:
             self._started += 1
@@ -283,7 +314,8 @@ class WorkflowTester:
     ) -> None: ...
     async def send_event(self, instance: WorkflowHandle[Any] | str, event: Any, /, *value: Any, **options: Any) -> None:
         """Send an event to an instance, given by its handle or id; see ``WorkflowHandle.send_event``."""
-        await self._twin.send_event(_id_of(instance), event, *value, **options)
+        self._require_open()
+        await self._twin.send_event(id_of(instance), event, *value, **options)
 
     def fake(self, step: StepDefinition[..., Any], /, *outcomes: object) -> Fake:
         """Let something stand in for a step; the record that is returned has every call.
@@ -303,7 +335,8 @@ class WorkflowTester:
 
     async def history(self, instance: WorkflowHandle[Any] | str) -> RecordedHistory:
         """Return an instance's journal as a value. Raises WorkflowNotFound."""
-        recorded = await record_history(await self._twin.store(), _id_of(instance))
+        self._require_open()
+        recorded = await record_history(await self._twin.store(), id_of(instance))
         return replace(recorded, seed=0)  # it ran in this process, whatever the namespace's workers would run under
 
     async def export(self, instance: WorkflowHandle[Any] | str, path: str | Path) -> None:
@@ -317,7 +350,13 @@ class WorkflowTester:
     # --------------------------------------------------------------------------------------------------- waiting
 
     async def _unless_stuck(self, work: Awaitable[T], explain: Callable[[], Awaitable[BaseException]]) -> T:
-        """Wait for something; raise what ``explain`` returns when nothing more will ever happen."""
+        """Wait for something within the block; raise what ``explain`` returns when nothing more will ever happen."""
+        try:
+            self._require_open()
+        except Misuse:
+            if isinstance(work, Coroutine):
+                work.close()
+            raise
         loop = asyncio.get_running_loop()
         stuck: asyncio.Future[None] = loop.create_future()
         task = asyncio.ensure_future(work)
@@ -334,15 +373,16 @@ class WorkflowTester:
             return task.result()
         raise await explain()
 
+    def _require_open(self) -> None:
+        """Raise Misuse outside of the block."""
+        if self._over or self._stack is None:
+            raise Misuse((USED if self._over else BEFORE).format(name=type(self).__name__))
+
     def _wake_waiting(self) -> bool:
         waiting = [future for future in self._waiting if not future.done()]
         for future in waiting:
             future.set_result(None)
         return bool(waiting)
-
-
-def _id_of(instance: WorkflowHandle[Any] | str) -> str:
-    return instance if isinstance(instance, str) else instance.id
 
 
 async def _awaited(work: Awaitable[T]) -> T:

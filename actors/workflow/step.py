@@ -12,6 +12,7 @@ from actors.options import (
     InlineStepOptions,
     StepSettings,
     check_name,
+    check_near,
     duration_ms,
     merge_options,
     resolve_options,
@@ -20,6 +21,7 @@ from actors.options import (
 from actors.payload import NotEncodable, ValueCodec, checked_codec, pack
 from actors.policy import polling
 from actors.starting import ChildOptions
+from actors.wording import shown
 from actors.workflow.frames import author_site
 from actors.workflow.log import make_log
 from actors.workflow.loop import timer_command
@@ -158,7 +160,8 @@ class Step:
 
     def sleep_until(self, time: datetime) -> StepFuture[None]:
         """Sleep durably until ``time``, an aware datetime."""
-        return self._sleep(time_ms("time", time) - self._commands.now_ms)
+        now_ms = self._commands.now_ms
+        return self._sleep(check_near("time", time_ms("time", time), now_ms=now_ms) - now_ms)
 
     def _sleep(self, length_ms: int) -> StepFuture[None]:
         if length_ms > 0:
@@ -224,7 +227,7 @@ class Step:
         commands = self._commands
         interval_ms = duration_ms("interval", interval)
         if not interval_ms:
-            raise InvalidOption(f"interval={interval!r}: give more than 0 seconds")
+            raise InvalidOption(f"interval={shown(interval)}: give more than 0 seconds")
         length_ms = None if timeout is None else duration_ms("timeout", timeout)
         definition = self._with_defaults(cast("Query[..., R]", query))
         command = definition.command_of(call.arguments, at=commands.at, now_ms=commands.now_ms)
@@ -255,7 +258,7 @@ class Step:
         try:
             arguments = pack(value)
         except NotEncodable as error:
-            raise InvalidArguments(f"step.set_value({key!r}, …): {error}") from None
+            raise InvalidArguments(f"step.set_value({shown(key)}, …): {error}") from None
         commands.ask(Command("value", check_name("key", key), key, arguments, at=commands.at), None)
 
     @overload

@@ -45,6 +45,7 @@ COURIERS: Final = "couriers"
 GATEWAYS: Final = "gateways"
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_META: Final = re.compile(r"\{([A-Za-z0-9._-]{1,64}):0\}:meta")
 ID_BYTES_MAX: Final = 200
 
 
@@ -90,6 +91,12 @@ class Keys:
 def tag(namespace: str, partition: int) -> str:
     """Return the hash tag of a partition."""
     return f"{{{namespace}:{partition}}}"
+
+
+def namespace_of_meta(key: str) -> str:
+    """Return the namespace whose first partition's ``meta`` the key is; empty: it is none."""
+    match = _META.fullmatch(key)
+    return match[1] if match else ""
 
 
 def valid_namespace(namespace: str) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
-from kernel.errors import PayloadUnusable
+from kernel.errors import CodecMissing, PayloadUnusable
 from kernel.refusals import accepted
 from kernel.store import keys
 
@@ -180,9 +180,7 @@ class Payloads:
         if payload[:2] != CODED:
             return payload
         if self.codec is None:
-            raise PayloadUnusable(
-                f"{what} of {address} was written through a codec: give WorkflowManager the same codec=…"
-            )
+            raise CodecMissing(what, address)
         try:
             return self.codec.decode(payload[len(CODED) :])
         except Exception as error:

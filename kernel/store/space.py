@@ -14,9 +14,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.compatibility import check_server
-from kernel.errors import Misconfigured, NamespaceMismatch, ServerUnreachable
+from kernel.errors import Misconfigured, NamespaceMismatch, NamespaceMissing, ServerUnreachable
+from kernel.store import keys
 from kernel.store.keys import Keys, tag, valid_namespace
 from kernel.store.link import LOST, Call, Lane, Link, Words
+from kernel.store.namespaces import find_namespaces
 from kernel.store.payloads import Payloads
 from kernel.store.pump import fail, refused
 from kernel.store.replies import listed
@@ -69,12 +71,13 @@ class Space:
         patience_s: float | None = 10.0,
         now_ms: Callable[[], int] | None = None,
         codec: Codec | None = None,
+        founds: bool = True,
     ) -> None:
         """Prepare; ``open`` connects.
 
         ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a
         server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests. ``codec``:
-        what payloads pass through.
+        what payloads pass through. ``founds``: whether a namespace that is not there is made.
         """
         if not valid_namespace(namespace):
             raise Misconfigured(
@@ -94,6 +97,7 @@ class Space:
         self._homeless: list[Call] = []
         self._rehousing: asyncio.Task[None] | None = None
         self._virtual = now_ms
+        self._founds = founds
         self.keys = Keys(namespace, 1)
         self.offset_ms = 0
         """The server's clock minus ours, as measured at the opening."""
@@ -121,6 +125,7 @@ class Space:
 
         Raises:
             ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch: with what to do.
+            NamespaceMissing: it is not there, and none is to be made.
         """
         try:
             async with asyncio.timeout(self._patience_s):
@@ -135,7 +140,15 @@ class Space:
             raise ServerUnreachable(self.connector.url, str(error) or type(error).__name__) from error
         finally:
             await lane.close()
+        if not self._founds:
+            await self._look_for_it()
         await self._found()
+
+    async def _look_for_it(self) -> None:
+        meta = keys.shared(tag(self.namespace, 0), "meta")
+        if not await self.link(meta).send(meta, "EXISTS", meta):
+            there_are = await find_namespaces(self.connector)
+            raise NamespaceMissing(self.namespace, url=self.connector.url, there_are=there_are)
 
     async def _check(self, lane: Lane) -> None:
         info, policy, seconds = await lane.send([("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)])

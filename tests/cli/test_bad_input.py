@@ -78,6 +78,7 @@ def test_what_a_user_can_get_wrong_is_one_line_and_exit_code_1(
         ("show", "the following arguments are required: id"),
         ("list --status done", "invalid choice: 'done'"),
         ("list --limit 0", "'0': give a whole number, 1 or more"),
+        ("start shop.flows:manager parked --timeout 5", "add --wait, or leave --timeout out"),
         ("list --colour", "unrecognized arguments: --colour"),
         ("worker shop.flows:manager --grace soon", "'soon': give seconds, 0 or more"),
         ("demo --count many", "'many': give a whole number, 1 or more"),
@@ -94,6 +95,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run: Run, words: str, message: 
 @pytest.mark.server
 @pytest.mark.parametrize("command", ["show", "watch", "cancel", "restart", "resume", "cleanup"])
 def test_an_unknown_id_is_named(run: Run, url: str, command: str) -> None:
+    run("start", "shop.flows:manager", "parked", "--id", "order-7")
+
     done = run(command, "order-8")
 
     assert "there is no workflow 'order-8' in namespace 'default'" in done.error
@@ -119,7 +122,7 @@ def test_another_number_of_partitions_is_refused(run: Run, url: str, project: Pa
         "manager.workflow(name='one')(parked.function)\n",
         encoding="utf-8",
     )
-    run("list")
+    run("start", "shop.flows:manager", "parked")
 
     done = run("start", "shop.other:manager", "one")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,14 @@ def history(project: Path, url: str) -> None:
             await manager.start_many([manager.get_workflow("slow").with_options(id="order-10").bind(5)])
 
     asyncio.run(inside())
+
+
+async def complete(path: str) -> object:
+    """Take the workflow ``flow`` of a manager to its end under the id ``order-7``."""
+    manager = load_manager(path)
+    async with manager, manager.worker():
+        (handle,) = await manager.start_many([manager.get_workflow("flow").with_options(id="order-7").bind("secret")])
+        return await handle.result(timeout=20)
 
 
 def objects(done: Done) -> list[dict[str, Any]]:
@@ -84,6 +93,41 @@ def test_start_gives_up_waiting_when_told_to(run: Run, url: str) -> None:
     assert done.code == 1
 
 
+@pytest.mark.parametrize("command", ["show", "history", "watch"])
+def test_what_was_written_through_a_codec_is_read_by_naming_it(run: Run, url: str, project: Path, command: str) -> None:
+    (project / "shop" / "sealed.py").write_text(
+        "from actors import Step, WorkflowManager\nfrom actors.codecs import Encryption\n"
+        "manager = WorkflowManager(codec=Encryption({'k': bytes(32)}, current='k'))\n"
+        "@manager.workflow(name='flow')\nasync def flow(step: Step, text: str) -> str:\n    return text\n",
+        encoding="utf-8",
+    )
+    sealed = "shop.sealed:manager"
+    assert asyncio.run(complete(sealed)) == "secret"
+
+    blind = run(command, "order-7")
+
+    assert (
+        "what 'order-7' holds was written through a codec: add --codec MODULE:NAME, the codec or the manager that has "
+        "it, such as --codec shop.flows:manager"
+    ) in blind.error
+    assert blind.code == 1
+    assert "secret" in run(command, "order-7", "--codec", sealed).out
+
+
+def test_whoever_ends_the_wait_is_told_what_goes_on(
+    run: Run, program: Callable[..., Program], url: str, until: Callable[..., None]
+) -> None:
+    waiting = program("start", "shop.flows:manager", "parked", "--id", "order-9", "--wait", HEADRACE_NAMESPACE="other")
+    until(lambda: run("show", "order-9").code == 0)
+    waiting.signal(signal.SIGINT)
+
+    assert waiting.wait() == 130
+    assert waiting.said == (
+        "headrace start: workflow 'order-9' has not ended; it goes on: see headrace show order-9 --namespace default\n"
+    )
+    assert json.loads(run("show", "order-9", "--json").out)["status"]["type"] == "in_progress"
+
+
 @pytest.mark.usefixtures("history")
 def test_list_shows_a_table_newest_first(run: Run) -> None:
     done = run("list")
@@ -108,8 +152,11 @@ def test_list_filters_and_pages(run: Run) -> None:
 
 
 def test_list_says_when_there_is_nothing(run: Run, url: str) -> None:
-    assert run("list").out == "no workflows in 'default'\n"
+    run("start", "shop.flows:manager", "parked", "--id", "order-9")
     assert run("list", "--status", "failed").out == "no workflows like that in 'default'\n"
+    run("cancel", "order-9")
+    run("cleanup", "order-9")
+    assert run("list").out == "no workflows in 'default'\n"
     assert objects(run("list", "--json")) == []
 
 

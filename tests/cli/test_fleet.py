@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from actors import WorkflowManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,12 +18,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.server
 
 
+async def found(url: str) -> None:
+    async with WorkflowManager(url):
+        pass
+
+
 def objects(done: Done) -> list[dict[str, Any]]:
     assert (done.code, done.err) == (0, "")
     return [json.loads(line) for line in done.out.splitlines()]
 
 
 def test_a_namespace_that_nobody_uses_has_none(run: Run, url: str) -> None:
+    asyncio.run(found(url))
     queues, workers, key = run("queues"), run("workers"), run("key", "nobody")
 
     assert (queues.code, workers.code, key.code) == (0, 0, 1)

@@ -48,7 +48,7 @@ def test_damage_is_named_mended_and_gone(run: Run, url: str, embedded_server: Em
 
 
 def test_dead_letters_are_listed_shown_and_dropped(run: Run, url: str, embedded_server: EmbeddedServer) -> None:
-    run("list")
+    run("start", "shop.flows:manager", "parked")
     ask(embedded_server.socket, LETTER.encode())
 
     listed, shown = run("dead", "list"), run("dead", "show", "g.1000-1", "--json")
@@ -64,7 +64,7 @@ def test_dead_letters_are_listed_shown_and_dropped(run: Run, url: str, embedded_
 
 
 def test_a_dead_letter_is_requeued_with_a_correction(run: Run, url: str, embedded_server: EmbeddedServer) -> None:
-    run("list")
+    run("start", "shop.flows:manager", "parked")
     ask(embedded_server.socket, LETTER.encode())
 
     done = run("dead", "requeue", "g.1000-1", "--set", "id=order-8", "--json")
@@ -91,7 +91,7 @@ def test_wrong_usage_is_refused_with_what_to_write(run: Run, url: str, words: tu
 
 
 def test_all_that_is_old_is_dropped(run: Run, url: str, embedded_server: EmbeddedServer) -> None:
-    run("list")
+    run("start", "shop.flows:manager", "parked")
     ask(embedded_server.socket, LETTER.encode())
 
     assert run("dead", "drop", "--all", "--older-than", "60").out == "dropped 1 dead letter\n"

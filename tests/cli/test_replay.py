@@ -150,6 +150,15 @@ def test_wrong_uses_are_refused_in_a_line(run: Run, project: Path) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("place", ["nope/x.json", "nope/further/"])
+def test_a_folder_that_is_not_there_is_told_before_anything_is_read(run: Run, project: Path, place: str) -> None:
+    done = run("history", "order-7", "--save", place)
+
+    assert "there is no folder nope: make it first (mkdir -p nope)" in done.error
+    assert done.code == 1
+    assert not (project / "nope").exists()
+
+
 def test_from_redis_to_files_and_back(
     run: Run, url: str, project: Path, worker: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,41 @@ def test_an_option_that_nothing_honours_yet_is_refused_rather_than_ignored(name:
     assert any("has no effect in this version yet" in refusal for refusal in refusals)
 
 
+def test_the_options_of_a_workflow_are_all_told() -> None:
+    options: dict[str, Any] = {"nmae": "x"}
+
+    with pytest.raises(InvalidOption) as raised:
+        checkout.with_options(**options)
+
+    assert {"context", "id", "on_complete"} <= set(str(raised.value).rpartition(" are ")[2].split(", "))
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"tags": {"a": LONG}}, {"tags": LONG}, {"id": LONG}, {"id": LONG.encode()}, {"timeout": [LONG]}, {LONG: 1}],
+)
+def test_a_message_repeats_no_more_of_a_value_than_it_is_found_by(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption) as raised:
+        checkout.with_options(**options)
+
+    assert "xxx" in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("flow_or_step", [checkout, charge])
+def test_a_time_is_no_further_away_than_a_duration_may_be_long(flow_or_step: Any) -> None:  # noqa: ANN401 - of either kind
+    now_ms = 1_790_000_000_000
+    far = flow_or_step.with_options(run_at=datetime.max.replace(tzinfo=UTC))
+    near = flow_or_step.with_options(run_at=datetime(2090, 1, 1, tzinfo=UTC))
+
+    with pytest.raises(InvalidOption, match="run_at=9999-12-31: give a time at most 100 years from now"):
+        far.options.due_ms(now_ms)
+    assert near.options.due_ms(now_ms) == 3_786_912_000_000
+
+
 def test_a_workflow_carries_its_id_timeout_and_start_time() -> None:
     flow = checkout.with_options(id="order-7", timeout=timedelta(days=2), run_after=3)
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from actors import (
+    InProgress,
     InvalidArguments,
     InvalidOption,
     InvalidReturn,
@@ -299,3 +300,19 @@ async def test_updates_are_answered_in_the_order_sent(manager: WorkflowManager) 
         numbers = await handle.result()
     assert [number + 1 for number in range(250)] == sorted(task.result() for task in asked)
     assert [asked[number].result() for number in numbers] == list(range(1, 251))
+
+
+async def test_a_handler_that_only_listens_is_no_running_step(manager: WorkflowManager) -> None:
+    cart = define(manager)
+
+    async with manager.worker():
+        handle = await manager.start(cart)
+        assert await handle.update("add", {"name": "tea"}) == 3
+        status = await handle.status()
+        seen_by_watchers = (await anext(handle.watch())).status
+        assert [step.kind for step in await handle.steps()][:2] == ["update_handler"] * 2
+        await handle.cancel()
+
+    assert isinstance(status, InProgress)
+    assert isinstance(seen_by_watchers, InProgress)
+    assert (status.running, seen_by_watchers.running) == ((), ())

@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from actors.testing.checking import refuse_in_loop
+from actors.testing.simulation.limit import Limit, OverLimit
 from actors.testing.simulation.schedule import Fault, Faults, Schedule
 from actors.testing.simulation.simulation import Simulation, SimulationFailed
 
@@ -57,20 +59,39 @@ class Run:
     trace: tuple[str, ...] = ()
 
 
-def run(make: Callable[[Schedule], Scenario], schedule: Schedule, *, trace: bool = False) -> Run:
-    """Run one schedule. ``make`` makes the scenario, which may differ by ``schedule.seed``."""
+def run(
+    make: Callable[[Schedule], Scenario], schedule: Schedule, *, trace: bool = False, seconds_max: float = REAL_S_MAX
+) -> Run:
+    """Run one schedule. ``make`` makes the scenario, which may differ by ``schedule.seed``.
+
+    A run that has not ended after ``seconds_max`` real seconds has failed: it is canceled, and broken off 5 s later.
+
+    Raises:
+        Misuse: an event loop runs here.
+    """
+    refuse_in_loop("Simulation")
     scenario = make(schedule)
     simulation = Simulation(scenario.manager, schedule=schedule, old=scenario.old, trace=trace)
 
+    limit = Limit(seconds_max)
+
     async def play() -> None:
-        async with asyncio.timeout(REAL_S_MAX), simulation:
+        limit.cancels(asyncio.current_task())
+        async with simulation:
             await scenario.play(simulation)
 
     error: BaseException | None = None
     try:
-        asyncio.run(play())
-    except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - whatever it is, it is what the run came to
+        with limit:
+            asyncio.run(play())
+    except (Exception, asyncio.CancelledError, OverLimit) as raised:  # noqa: BLE001 - whatever it is, it is what the run came to
         error = raised
+    if limit.passed:
+        simulation.abandon()
+        said = f"with {schedule}:\n  it has not ended within {seconds_max:g} s; it was at\n{limit.where}"
+        error, error.__cause__ = SimulationFailed(said), error
+    if not simulation.has_begun:
+        return Run(schedule=schedule, error=error)
     world = simulation.world
     return Run(
         schedule=schedule,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.errors import HeadraceError, Misuse
 from actors.servers import WorkerSettings
+from actors.testing.checking import BEFORE, check_flag, check_kind, check_manager, check_names, check_number
 from actors.testing.simulation.clock import SimulationClock
 from actors.testing.simulation.logged import Logged, logged
 from actors.testing.simulation.oracle import Oracle
@@ -29,6 +31,7 @@ DEATHS_MAX: Final = 1_000_000
 """Deaths that the schedule brings are not the step's fault."""
 TOMBSTONE_S: Final = 3_700.0
 """After so long what is left of a deleted instance must be gone too."""
+_OPTIONS: Final = ("concurrency", "queues", "replay")
 _CONCURRENCY: Final = (1, 3, 100, 100)
 _CACHES: Final = (10_000, 10_000, 2, 0)
 
@@ -72,6 +75,15 @@ class Simulation(WorkflowTester):
         Raises:
             InvalidOption, Misuse: with what to give instead.
         """
+        check_manager(manager, name=type(self).__name__)
+        if old is not None:
+            check_manager(old, name=f"{type(self).__name__}(…, old=…)")
+        check_number("seed", seed)
+        check_number("workers", workers)
+        check_flag("trace", trace)
+        check_names(options, _OPTIONS, name=type(self).__name__)
+        check_kind("schedule", schedule, (Schedule, str), instead="a Schedule, its text, or None to have one drawn")
+        check_kind("faults", faults, (Faults,), instead="Faults(kinds, most), or None for all kinds")
         if isinstance(schedule, str):
             schedule = Schedule.parse(schedule)
         if schedule is None:
@@ -122,6 +134,7 @@ class Simulation(WorkflowTester):
     ) -> None:
         """End everything and give the loop its own time back; raise SimulationFailed if all was not well."""
         assert self._stack is not None
+        self._over = True
         with self._stack:
             try:
                 await self._dismiss()
@@ -158,8 +171,25 @@ class Simulation(WorkflowTester):
     def world(self) -> World:
         """What has happened so far. Raises Misuse outside of the block."""
         if self._world is None:
-            raise Misuse("enter the Simulation's block first: async with Simulation(manager) as simulation")
+            raise Misuse(BEFORE.format(name=type(self).__name__))
         return self._world
+
+    @property
+    def _judge(self) -> Oracle:
+        if self._oracle is None:
+            raise Misuse(BEFORE.format(name=type(self).__name__))
+        return self._oracle
+
+    def abandon(self) -> None:
+        """Take back what the block changed outside of its loop, which is closed; nothing after it was left in order."""
+        if self._stack is not None:
+            with contextlib.suppress(Exception):  # of the loop nothing can be given back any more
+                self._stack.close()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the block was entered."""
+        return self._world is not None
 
     @property
     def injected(self) -> Counter[str]:
@@ -186,14 +216,12 @@ class Simulation(WorkflowTester):
     @property
     def violations(self) -> list[str]:
         """What is not as it must be, so far."""
-        assert self._oracle is not None
-        return self._oracle.found + self._logged.errors
+        return self._judge.found + self._logged.errors
 
     def check(self) -> None:
         """Look at everything. Raises SimulationFailed."""
-        assert self._oracle is not None
-        if not self._oracle.found:
-            self._oracle.found += self._oracle.whole()
+        if not self._judge.found:
+            self._judge.found += self._judge.whole()
         if self.violations:
             raise SimulationFailed("\n  ".join([f"with {self.schedule}:", *self.violations]))
 
@@ -204,7 +232,6 @@ class Simulation(WorkflowTester):
             SimulationFailed: all was not well.
             NothingHappens: something never ends.
         """
-        assert self._oracle is not None
         while not self.violations and not self._is_over():
             await self._unless_stuck(asyncio.sleep(1.0), self._explain_stuck)
         self.check()
@@ -214,12 +241,11 @@ class Simulation(WorkflowTester):
 
         Afterwards nobody works any more. Raises SimulationFailed, NothingHappens.
         """
-        assert self._oracle is not None
         await self.finish()
         await self.manager.cleanup_many()
-        while not self.violations and set(self._oracle.statuses.values()) - {"gone"}:
+        while not self.violations and set(self._judge.statuses.values()) - {"gone"}:
             await self._unless_stuck(asyncio.sleep(1.0), self._explain_stuck)
-            self._oracle.found += self._oracle.whole()
+            self._judge.found += self._judge.whole()
         self.check()
         await self._dismiss()
         await self.advance(TOMBSTONE_S)
@@ -230,20 +256,17 @@ class Simulation(WorkflowTester):
             raise SimulationFailed(f"with {self.schedule}:\n  an hour after the cleanup there still is {left}")
 
     def _is_over(self) -> bool:
-        assert self._oracle is not None
-        return not self._oracle.living and not self._oracle.posted
+        return not self._judge.living and not self._judge.posted
 
     async def _explain_stuck(self) -> BaseException:
-        assert self._oracle is not None
         if self.violations:
             return SimulationFailed("\n  ".join([f"with {self.schedule}:", *self.violations]))
-        living = [f"{address} ({self._oracle.statuses[address]})" for address in self._oracle.living]
+        living = [f"{address} ({self._judge.statuses[address]})" for address in self._judge.living]
         return SimulationFailed(f"with {self.schedule}:\n  nothing goes on, and these have not ended: {living}")
 
     def _look(self, words: Any, replies: list[object]) -> None:  # noqa: ANN401 - a call
-        assert self._oracle is not None
-        self._oracle.look_at(words, replies)
-        if self._oracle.found:
+        self._judge.look_at(words, replies)
+        if self._judge.found:
             self._wake_waiting()
 
     def _is_calm(self) -> bool:
