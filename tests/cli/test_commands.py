@@ -34,7 +34,7 @@ def history(project: Path, url: str) -> None:
                     flow = manager.get_workflow(name).with_options(id=workflow_id)
                     (handle,) = await manager.start_many([flow.bind(*arguments)])
                     if name != "parked":
-                        await asyncio.wait({asyncio.ensure_future(handle.result(timeout=20))})
+                        await asyncio.gather(handle.result(timeout=20), return_exceptions=True)
                         continue
                     async for snapshot in handle.watch():
                         if snapshot.steps:
