@@ -28,7 +28,7 @@ def history(project: Path, url: str) -> None:
         async with manager:
             async with manager.worker():
                 handle = await manager.start(declined.with_options(id="failed"))
-                await asyncio.wait({asyncio.ensure_future(handle.result(timeout=20))})
+                await asyncio.gather(handle.result(timeout=20), return_exceptions=True)
             await manager.start(parked.with_options(id="tagged", tags={"team": "a", "env": "x"}))
             await manager.start(parked.with_options(id="plain"))
 
