@@ -114,7 +114,7 @@ def test_an_exception_that_has_not_come_yet_is_taken_back(watch: Watch, monkeypa
     def record(_thread: int, exception: object) -> None:
         aimed.append(exception)
 
-    monkeypatch.setattr(watchdog, "_set_exception", record)
+    monkeypatch.setattr(watchdog, "set_exception", record)
 
     async def ends_just_then(_step: Step) -> None:
         while not aimed:
