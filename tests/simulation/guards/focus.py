@@ -1,0 +1,102 @@
+"""Focuses: mixes of work and faults, each of which gets workers into some kinds of trouble more often than others."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Final, NamedTuple
+from unittest import mock
+
+import actors.servers.plan
+import actors.servers.turner
+import kernel.store.turns
+from actors.testing.simulation import Faults, Run, Schedule, run
+from tests.simulation.guards.guard import Edit, Guard, applied
+from tests.simulation.guards.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from actors.testing.simulation.schedule import FaultKind
+
+PARTS: Final = 2
+"""Commands that one call carries out where decisions are to be large, in place of 200."""
+_IN_PARTS: Final = (
+    Edit("emit.lua", "emit(a, now, 200,", f"emit(a, now, {PARTS},"),
+    Edit("fragments/turn.lua", "emit(a, now, 200,", f"emit(a, now, {PARTS},"),
+)
+_MODULES: Final = (kernel.store.turns, actors.servers.turner, actors.servers.plan)
+
+
+class Focus(NamedTuple):
+    """One mix."""
+
+    what: str
+    """For docs/guarantees.md."""
+    plays: tuple[str, ...]
+    """Workflows that are started; see ``Work``."""
+    kinds: tuple[FaultKind, ...]
+    """Faults that may come."""
+    people: int = 4
+    """How often somebody cancels or restarts."""
+    most: int = 6
+    """Faults of a run, at most."""
+    workers: int = 3
+    in_parts: bool = False
+    """Whether decisions go to Redis in parts of two commands."""
+
+    def draw(self, seed: int) -> Schedule:
+        """Return the schedule of a seed."""
+        return Faults(self.kinds, most=self.most).draw(seed, workers=self.workers)
+
+    def make(self, schedule: Schedule) -> Work:
+        """Return the scenario of a schedule."""
+        return Work(schedule, self.plays, people=self.people)
+
+
+_REPLIES: Final = ("drop", "timeout", "late", "twice", "slow")
+_LIVES: Final = ("crash-before", "crash-after", "pause", "cut")
+
+FOCUSES: Final = {
+    "mixed": Focus(
+        "steps, timers, events, restarts; faults of each kind", ("chain", "race"), (*_REPLIES, *_LIVES, "regroup", "rollback")
+    ),
+    "replies": Focus("steps; replies are lost, late or doubled", ("chain",), _REPLIES, people=1, most=10),
+    "events": Focus("events, by client and gateway; replies are lost, late or doubled", ("listen",), (*_REPLIES, "crash-after"), people=0, most=10),
+    "restarts": Focus("cancels and restarts; deaths and pauses", ("chain", "race"), (*_LIVES, "slow", "late"), people=10),
+    "families": Focus("parents and children", ("parent", "named"), (*_REPLIES, *_LIVES, "slow", "late"), people=4, most=9),
+    "rollback": Focus(
+        "failovers that lose writes", ("race", "chain", "race"), ("rollback", "rollback", "rollback", "slow", "slow"), people=2, most=10
+    ),
+    "large decisions": Focus(
+        "decisions that go in parts of two commands", ("race", "chain"), (*_REPLIES, *_LIVES, "rollback", "rollback", "rollback"), people=4, in_parts=True
+    ),
+    "mutations": Focus("mutations of one counter", ("add", "add", "chain"), (*_REPLIES, *_LIVES), people=3),
+    "zombies": Focus("long steps; workers stand still, and calls take long", ("lasting",), ("pause", "pause", "slow"), people=0, most=9),
+    "busy": Focus("many short steps at once; replies are lost or late", ("busy",), ("drop", "late", "slow", "timeout"), people=0, most=12),
+    "regroup": Focus("steps; groups of streams are lost and made again", ("race", "chain"), ("regroup", "regroup", "slow", "pause"), people=1, most=9),
+    "outages": Focus("long steps; workers are cut off", ("lasting",), ("cut",), people=0, most=9),
+    "deaths": Focus("long steps; workers die", ("lasting", "chain"), ("crash-before", "crash-after"), people=0, most=12),
+}
+
+
+@contextmanager
+def set_up(focus: Focus, guard: Guard | None) -> Generator[None]:
+    """Change the code for a run: without a guard, and as the focus wants it."""
+    edits = (*(guard.switch if guard else ()), *(_IN_PARTS if focus.in_parts else ()))
+    with ExitStack() as stack:
+        stack.enter_context(applied(edits) if edits else nullcontext())
+        if focus.in_parts:
+            for module in _MODULES:
+                stack.enter_context(mock.patch.object(module, "CHUNK", PARTS))
+        yield
+
+
+def play(focus: Focus, schedule: Schedule, guard: Guard | None = None) -> Run:
+    """Run a schedule, perhaps without a guard."""
+    with set_up(focus, guard):
+        gc.disable()  # what the dead leave is not to be found in the middle of a run
+        try:
+            return run(focus.make, schedule)
+        finally:
+            gc.enable()
