@@ -18,9 +18,7 @@ ENGINE: Final = (
         name="audit of what is held",
         trace="A4",
         protects="A step that was handed over by a lost answer is found and run by its worker.",
-        switch=(
-            Edit("actors.servers.auditor:Auditor.audit", "for held in listed - hands.held.keys():", "for held in ():"),
-        ),
+        switch=(Edit("actors.servers.auditor:Auditor.audit", "for held in listed:", "for held in ():"),),
         focus="replies",
     ),
     Guard(

@@ -59,24 +59,64 @@ _LIVES: Final = ("crash-before", "crash-after", "pause", "cut")
 
 FOCUSES: Final = {
     "mixed": Focus(
-        "steps, timers, events, restarts; faults of each kind", ("chain", "race"), (*_REPLIES, *_LIVES, "regroup", "rollback")
+        "steps, timers, events, restarts; faults of each kind",
+        ("chain", "race"),
+        (*_REPLIES, *_LIVES, "regroup", "rollback"),
     ),
     "replies": Focus("steps; replies are lost, late or doubled", ("chain",), _REPLIES, people=1, most=10),
-    "events": Focus("events, by client and gateway; replies are lost, late or doubled", ("listen",), (*_REPLIES, "crash-after"), people=0, most=10),
-    "restarts": Focus("cancels and restarts; deaths and pauses", ("chain", "race"), (*_LIVES, "slow", "late"), people=10),
-    "families": Focus("parents and children", ("parent", "named"), (*_REPLIES, *_LIVES, "slow", "late"), people=4, most=9),
+    "events": Focus(
+        "events, by client and gateway; replies are lost, late or doubled",
+        ("listen",),
+        (*_REPLIES, "crash-after"),
+        people=0,
+        most=10,
+    ),
+    "restarts": Focus(
+        "cancels and restarts; deaths and pauses", ("chain", "race"), (*_LIVES, "slow", "late"), people=10
+    ),
+    "families": Focus(
+        "parents and children", ("parent", "named"), (*_REPLIES, *_LIVES, "slow", "late"), people=4, most=9
+    ),
     "rollback": Focus(
-        "failovers that lose writes", ("race", "chain", "race"), ("rollback", "rollback", "rollback", "slow", "slow"), people=2, most=10
+        "failovers that lose writes",
+        ("race", "chain", "race"),
+        ("rollback", "rollback", "rollback", "slow", "slow"),
+        people=2,
+        most=10,
     ),
     "large decisions": Focus(
-        "decisions that go in parts of two commands", ("race", "chain"), (*_REPLIES, *_LIVES, "rollback", "rollback", "rollback"), people=4, in_parts=True
+        "decisions that go in parts of two commands",
+        ("race", "chain"),
+        (*_REPLIES, *_LIVES, "rollback", "rollback", "rollback"),
+        people=4,
+        in_parts=True,
     ),
     "mutations": Focus("mutations of one counter", ("add", "add", "chain"), (*_REPLIES, *_LIVES), people=3),
-    "zombies": Focus("long steps; workers stand still, and calls take long", ("lasting",), ("pause", "pause", "slow"), people=0, most=9),
-    "busy": Focus("many short steps at once; replies are lost or late", ("busy",), ("drop", "late", "slow", "timeout"), people=0, most=12),
-    "regroup": Focus("steps; groups of streams are lost and made again", ("race", "chain"), ("regroup", "regroup", "slow", "pause"), people=1, most=9),
+    "zombies": Focus(
+        "long steps; workers stand still, and calls take long",
+        ("lasting",),
+        ("pause", "pause", "slow"),
+        people=0,
+        most=9,
+    ),
+    "busy": Focus(
+        "many short steps at once; replies are lost or late",
+        ("busy",),
+        ("drop", "late", "slow", "timeout"),
+        people=0,
+        most=12,
+    ),
+    "regroup": Focus(
+        "steps; groups of streams are lost and made again",
+        ("race", "chain"),
+        ("regroup", "regroup", "slow", "pause"),
+        people=1,
+        most=9,
+    ),
     "outages": Focus("long steps; workers are cut off", ("lasting",), ("cut",), people=0, most=9),
-    "deaths": Focus("long steps; workers die", ("lasting", "chain"), ("crash-before", "crash-after"), people=0, most=12),
+    "deaths": Focus(
+        "long steps; workers die", ("lasting", "chain"), ("crash-before", "crash-after"), people=0, most=12
+    ),
 }
 
 

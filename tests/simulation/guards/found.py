@@ -63,7 +63,14 @@ def table(rows: Iterable[Found]) -> str:
     for row in rows:
         guard = guards[row.guard]
         symptom = row.symptom.replace("|", "&#124;").replace("`", "'")
-        cells = (f"*{guard.name}*: {guard.protects}", guard.trace, f"`{symptom}`", guard.focus, str(row.seed), row.faults)
+        cells = (
+            f"*{guard.name}*: {guard.protects}",
+            guard.trace,
+            f"`{symptom}`",
+            guard.focus,
+            str(row.seed),
+            row.faults,
+        )
         lines.append(f"| {' | '.join(cells)} |")
     used = {guards[row.guard].trace for row in rows}
     lines += ["", "The traces, each a story on which a simpler protocol fails:", ""]

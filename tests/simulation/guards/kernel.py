@@ -7,7 +7,6 @@ from typing import Final
 from tests.simulation.guards.guard import Edit, Guard
 
 _ACTOR: Final = "fragments/actor.lua"
-_UNFIT_GENERATION: Final = Edit(_ACTOR, "if a.generation ~= generation then return 'STALE_GENERATION' end", "")
 
 TURNS: Final = (
     Guard(
@@ -76,15 +75,6 @@ TURNS: Final = (
             Edit("commit.lua", "and #redis.call('XRANGE', a.events, reached, reached) == 0 then", "and false then"),
         ),
         focus="rollback",
-    ),
-    Guard(
-        name="generation",
-        trace="B1",
-        protects="What was decided or done for an earlier life of an instance does not touch the next one.",
-        switch=(
-            _UNFIT_GENERATION,
-            Edit("fetch.lua", "if ARGV[2] ~= '' and ARGV[2] ~= a.generation then return gap() end", ""),
-        ),
     ),
     Guard(
         name="contiguous delta",
@@ -191,19 +181,6 @@ STEPS: Final = (
         focus="deaths",
     ),
     Guard(
-        name="owner of what is taken over",
-        trace="B3",
-        protects="Taking over from the dead takes nothing that somebody else holds by now.",
-        switch=(
-            Edit(
-                "requeue.lua",
-                "if o and o.attempt == attempt and o.worker == worker and o.token == token then",
-                "if o then",
-            ),
-        ),
-        focus="lives",
-    ),
-    Guard(
         name="adopt",
         trace="A4",
         protects="A listing of what is held starts nothing that has been recorded since.",
@@ -223,12 +200,6 @@ STEPS: Final = (
         protects="A dead worker's name is deleted only when nothing is pending under it.",
         switch=(Edit("forget.lua", "if #pending > 0 then return 0 end", ""),),
         focus="zombies",
-    ),
-    Guard(
-        name="generation of what is due",
-        trace="B1",
-        protects="Timers of an earlier life do not fire in the next one.",
-        switch=(Edit("promote.lua", "local fits = a and a.generation == generation", "local fits = a"),),
     ),
     Guard(
         name="fence by value",
@@ -292,17 +263,6 @@ MESSAGES: Final = (
         trace="A8",
         protects="A message that two couriers have delivered is counted once.",
         switch=(Edit("sent.lua", "if existed == 0 then return 0 end", ""),),
-        focus="families",
-    ),
-    Guard(
-        name="reconciler",
-        trace="B2",
-        protects="A child whose news was lost by a failover is asked again.",
-        switch=(
-            Edit(
-                "promote.lua", "function act.reconcile(a)\n", "function act.reconcile(a)\n  if true then return end\n"
-            ),
-        ),
         focus="families",
     ),
 )

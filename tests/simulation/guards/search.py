@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.simulation.guards.guard import Guard
 
 SEEDS_MAX: Final = 200
-SHRINK_S: Final = 20.0
+SHRINK_S: Final = 8.0
 """How long a shorter schedule is looked for, for each guard."""
 SYMPTOM_MAX: Final = 160
 
@@ -50,6 +50,7 @@ def symptom_of(run: Run) -> str:
     error = run.error
     lines = str(error).splitlines() or [type(error).__name__]
     said = next((line for line in lines if not line.startswith(("with seed", "  after ", "after "))), lines[0]).strip()
+    said = said.partition(". Send the event")[0]
     said = re.sub(r"\d+-\d{6,}", "…", said)
     said = re.sub(r"\b[0-9a-f]{14,}(-w\d+)?\b", "…", said)
     if "reported an error of its own" in said:
@@ -64,7 +65,9 @@ def main(names: Iterable[str]) -> int:
     found, missed = load(), 0
     wanted = set(names)
     if unknown := wanted - {guard.name for guard in GUARDS}:
-        sys.exit(f"There is no guard {', '.join(map(repr, sorted(unknown)))}; there are: {', '.join(g.name for g in GUARDS)}")
+        sys.exit(
+            f"There is no guard {', '.join(map(repr, sorted(unknown)))}; there are: {', '.join(g.name for g in GUARDS)}"
+        )
     for guard in GUARDS:
         if wanted and guard.name not in wanted:
             continue

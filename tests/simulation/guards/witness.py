@@ -117,7 +117,9 @@ class Witness:
             self.said.append("a child began after it had been canceled")
         now_ms = self._now_ms()
         if int(deadline) and now_ms > int(deadline):
-            self.said.append(f"a child began {(now_ms - int(deadline)) / 1000:.1f} s after the deadline of its delivery")
+            self.said.append(
+                f"a child began {(now_ms - int(deadline)) / 1000:.1f} s after the deadline of its delivery"
+            )
 
     def _hear_cancel(self, _process: Process, _tag: str, arguments: Sequence[str], reply: Any) -> None:  # noqa: ANN401
         _, address, _, tombstone, message, *_ = arguments

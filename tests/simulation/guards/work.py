@@ -126,7 +126,9 @@ class Work:
 
         @manager.workflow(name="lasting")
         async def lasting(step: Step) -> int:
-            both = await asyncio.gather(*(step.run_action(self.long, n) for n in range(3)), step.run_action(self.flaky, 4))
+            both = await asyncio.gather(
+                *(step.run_action(self.long, n) for n in range(3)), step.run_action(self.flaky, 4)
+            )
             return sum(both) + await step.run_action(self.act, 0)
 
         @manager.workflow(name="busy")
@@ -203,6 +205,14 @@ class Work:
     async def play(self, simulation: Simulation) -> None:
         """Start all, let people interfere, and see that all is as promised."""
         self.simulation = simulation
+        try:
+            await self._play()
+        except Exception:
+            simulation.check()  # what was wrong first says more than what came of it
+            raise
+
+    async def _play(self) -> None:
+        simulation = self.simulation
         witness = Witness(simulation.world, self.manager.worker_timeout_s, simulation._clock.now_ms)
         for play in self.plays:
             await self._start(play)
@@ -281,7 +291,16 @@ class Work:
     # --------------------------------------------------------------------------------------------------- judgement
 
     async def _judge(self, results: Sequence[object], witness: Witness) -> None:
-        expected = {"chain": (4,), "lasting": (7,), "busy": (24,), "race": (1,), "listen": (list(range(EVENTS)),), "add": None, "parent": (4,), "named": (4,)}
+        expected = {
+            "chain": (4,),
+            "lasting": (7,),
+            "busy": (24,),
+            "race": (1,),
+            "listen": (list(range(EVENTS)),),
+            "add": None,
+            "parent": (4,),
+            "named": (4,),
+        }
         for (play, _), result in zip(self.started, results, strict=True):
             wanted = expected[play]
             if wanted is not None and (sorted(result) if isinstance(result, list) else result) not in wanted:
