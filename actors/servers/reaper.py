@@ -75,7 +75,7 @@ class Reaper(Server):
     async def inherit(self) -> None:
         """Take over what this worker's own earlier lives were handed until they heard of their deaths."""
         while self.fallen:
-            await self.take_over(self.fallen[0])
+            await self.take_over(self.fallen[0], was_crash=False)
             self.fallen = self.fallen[1:]
 
     def _doubt(self) -> None:
@@ -131,11 +131,15 @@ class Reaper(Server):
             log.warning("a worker died; taking over what it held", worker=worker)
             await self.take_over(worker)
 
-    async def take_over(self, dead: str) -> None:
-        """Take commands, entries and messages out of a fenced worker's hands."""
+    async def take_over(self, dead: str, *, was_crash: bool = True) -> None:
+        """Take commands, entries and messages out of a fenced worker's hands.
+
+        ``was_crash``: it may have died of what it was running, which counts against that.
+        """
         host, custody = self._host, self._host.store.custody
+        died = _died(host.deaths_max, dead)
         taken = await custody.take_all(
-            dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=_died(host.deaths_max, dead)
+            dead, convict_at=host.deaths_max, unknown=_UNKNOWN, died=died, was_crash=was_crash
         )
         # All at once: where each write waits for the disk, one after another would take a second.
         await asyncio.gather(*(self._inherit_entries(stream, group, dead) for stream, group in host.streams()))

@@ -131,21 +131,40 @@ class Custody:
         tag = stream[: stream.index("}") + 1] if "}" in stream else stream
         return await self._space.call("forget", tag, stream, group, consumer) == 1
 
-    async def requeue(self, tag: str, dead: str, *, convict_at: int, unknown: bytes, died: bytes) -> int:
-        """Take what a dead worker had begun out of its hands; return how many commands, up to 100 a call."""
+    async def requeue(
+        self, tag: str, dead: str, *, convict_at: int, unknown: bytes, died: bytes, until_ms: int | None = None
+    ) -> int:
+        """Take what a dead worker had begun out of its hands; return how many commands, up to 100 a call.
+
+        ``until_ms``: what it began later, by the server's clock, does not count as a crash; None: all does.
+        """
+        until = "" if until_ms is None else until_ms
         reply = await self._space.call(
-            "requeue", tag, self._space.clock, dead, nonce_base(), TAKE_MAX, convict_at, unknown, died
+            "requeue", tag, self._space.clock, dead, nonce_base(), TAKE_MAX, convict_at, unknown, died, until
         )
         assert isinstance(reply, int)
         return reply
 
-    async def take_all(self, dead: str, *, convict_at: int, unknown: bytes, died: bytes) -> int:
-        """Requeue until nothing is left in any partition."""
+    async def take_all(self, dead: str, *, convict_at: int, unknown: bytes, died: bytes, was_crash: bool = True) -> int:
+        """Requeue until nothing is left in any partition.
+
+        One that only stood still begins steps until it hears that it is dead, the same ones again and again: what it
+        begins from now on is no crash of theirs, and nothing is if ``was_crash`` is false.
+        """
 
         async def take(tag: str) -> int:
-            total = 0
-            while taken := await self.requeue(tag, dead, convict_at=convict_at, unknown=unknown, died=died):
+            total, until_ms = 0, await self._time_ms(tag) if was_crash else 0
+            while taken := await self.requeue(
+                tag, dead, convict_at=convict_at, unknown=unknown, died=died, until_ms=until_ms
+            ):
                 total += taken
             return total
 
         return sum(await asyncio.gather(*(take(tag) for tag in self._space.keys.tags)))
+
+    async def _time_ms(self, tag: str) -> int:
+        """Return the time by the clock that scripts go by there."""
+        if self._space.clock:
+            return int(self._space.clock)
+        seconds, micros = listed(await self._space.send(tag, "TIME"))
+        return int(seconds) * 1000 + int(micros) // 1000

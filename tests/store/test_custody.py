@@ -42,6 +42,19 @@ async def test_a_step_that_kills_its_workers_is_convicted(bench: Bench) -> None:
     assert await bench.space.send(bench.tag, "XLEN", f"{bench.tag}:dead") == 1
 
 
+async def test_what_a_fenced_worker_begins_before_it_hears_of_it_is_no_crash(bench: Bench) -> None:
+    await bench.started(step())
+    await bench.begun("w1")
+    fenced_at = bench.now
+    for _ in range(4):
+        custody = bench.store.custody
+        await custody.requeue(bench.tag, "w1", convict_at=3, unknown=b"", died=b"died", until_ms=fenced_at)
+        bench.now += 1
+        await bench.begun("w1")
+    await bench.store.custody.take_all("w1", convict_at=3, unknown=b"", died=b"died", was_crash=False)
+    assert [queued.crashes for queued in await bench.queued()] == [1]
+
+
 async def test_a_retry_keeps_the_count_of_crashes(bench: Bench) -> None:
     await bench.started(step())
     await bench.begun("w1")

@@ -3,6 +3,7 @@
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 dead worker  3 nonce base (15 digits)  4 limit (<= 100)  5 crashes that convict
 --      6 payload of an unknown outcome  7 payload of WorkerDied
+--      8 ms: what it began later is no crash ('' = all is): a worker that was paused begins steps until it hears of its death
 -- Returns number taken
 -- Cost: up to 12 commands a member.
 --@ actor
@@ -24,7 +25,8 @@ for _, m in ipairs(members) do
   local o = a and not unfit(a, generation) and read_open(a, seq)
   if o and o.attempt == attempt and o.worker == worker and o.token == token then
     local head = head_of(redis.call('HGET', a.journal, 'c' .. seq))
-    local crashes = tonumber(o.crashes) + 1
+    local later = ARGV[8] ~= '' and tonumber(o.begun) > tonumber(ARGV[8])
+    local crashes = tonumber(o.crashes) + (later and 0 or 1)
     if has(head.flags, 'o') then
       finish_step(a, seq, o, ARGV[6])
     elseif crashes >= tonumber(ARGV[5]) then
