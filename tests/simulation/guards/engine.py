@@ -25,8 +25,11 @@ ENGINE: Final = (
         name="in hand once",
         trace="A4",
         protects="Two tasks of one worker do not run the same step.",
-        switch=(Edit("actors.servers.hands:Hands.take", "if self.closed or held in self.held:", "if self.closed:"),),
-        focus="replies",
+        switch=(
+            Edit("actors.servers.hands:Hands.take", "if self.closed or held in self.held:", "if self.closed:"),
+            Edit("actors.servers.auditor:Auditor.audit", " and held.token not in hands.awaited", ""),
+        ),
+        focus="busy",
     ),
     Guard(
         name="hearing of its death",
@@ -79,12 +82,12 @@ ENGINE: Final = (
     Guard(
         name="restart's past",
         trace="B10",
-        protects="A restart feeds again what was kept, and asks for nothing twice.",
+        protects="After a restart the code is fed just what asks for the commands that were kept.",
         switch=(
             Edit(
                 "kernel.store.restarting:plan_restart",
-                "consumed = next((event.id for event in reversed(events) if event.number < at), ZERO)",
-                "consumed = events[-1].id",
+                "RestartPlan(consumed, stay,",
+                "RestartPlan(events[-1].id, stay,",
             ),
         ),
         focus="restarts",

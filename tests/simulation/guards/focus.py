@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 from unittest import mock
@@ -10,7 +11,7 @@ from unittest import mock
 import actors.servers.plan
 import actors.servers.turner
 import kernel.store.turns
-from actors.testing.simulation import Faults, Run, Schedule, run
+from actors.testing.simulation import Fault, Faults, Run, Schedule, run
 from tests.simulation.guards.guard import Edit, Guard, applied
 from tests.simulation.guards.work import Work
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PARTS: Final = 2
 """Commands that one call carries out where decisions are to be large, in place of 200."""
+SLUGGISH_FOR: Final = 60
+"""Boundaries."""
 _IN_PARTS: Final = (
     Edit("emit.lua", "emit(a, now, 200,", f"emit(a, now, {PARTS},"),
     Edit("fragments/turn.lua", "emit(a, now, 200,", f"emit(a, now, {PARTS},"),
@@ -44,10 +47,23 @@ class Focus(NamedTuple):
     workers: int = 3
     in_parts: bool = False
     """Whether decisions go to Redis in parts of two commands."""
+    pauses: tuple[int, ...] = ()
+    """How long workers stand still, ms, if not as schedules have it."""
+    sluggish: int = 0
+    """Ms that each of the first calls of the second worker takes; 0: it is as the others."""
 
     def draw(self, seed: int) -> Schedule:
         """Return the schedule of a seed."""
-        return Faults(self.kinds, most=self.most).draw(seed, workers=self.workers)
+        drawn = Faults(self.kinds, most=self.most).draw(seed, workers=self.workers)
+        faults = [
+            replace(fault, amount=self.pauses[(seed + fault.at) % len(self.pauses)])
+            if fault.kind == "pause" and self.pauses
+            else fault
+            for fault in drawn.faults
+        ]
+        if self.sluggish:
+            faults += [Fault(2, at, "slow", self.sluggish) for at in range(1, SLUGGISH_FOR)]
+        return replace(drawn, faults=tuple(sorted(set(faults))))
 
     def make(self, schedule: Schedule) -> Work:
         """Return the scenario of a schedule."""
@@ -86,7 +102,7 @@ FOCUSES: Final = {
     ),
     "large decisions": Focus(
         "decisions that go in parts of two commands",
-        ("race", "chain"),
+        ("waves", "race"),
         (*_REPLIES, *_LIVES, "rollback", "rollback", "rollback"),
         people=4,
         in_parts=True,
@@ -112,6 +128,39 @@ FOCUSES: Final = {
         ("regroup", "regroup", "slow", "pause"),
         people=1,
         most=9,
+    ),
+    "close calls": Focus(
+        "many steps; workers stand still for about as long as they may, and one is slow",
+        ("busy",),
+        ("pause",),
+        people=0,
+        most=9,
+        pauses=(4800, 5300, 5800, 6300, 7500),
+        sluggish=700,
+    ),
+    "late messages": Focus(
+        "parents and children; workers stand still for long",
+        ("parent", "parent"),
+        ("pause",),
+        people=0,
+        most=9,
+        pauses=(11_000, 15_000),
+    ),
+    "lost parts": Focus(
+        "decisions that go in parts; failovers that lose writes",
+        ("waves", "waves"),
+        ("rollback", "rollback", "slow"),
+        people=1,
+        most=12,
+        in_parts=True,
+    ),
+    "regrouped queues": Focus(
+        "steps; groups of streams are lost and made again, and a worker is slow",
+        ("busy",),
+        ("regroup", "regroup", "pause"),
+        people=0,
+        most=9,
+        sluggish=300,
     ),
     "outages": Focus("long steps; workers are cut off", ("lasting",), ("cut",), people=0, most=9),
     "deaths": Focus(

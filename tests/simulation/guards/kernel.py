@@ -97,7 +97,7 @@ TURNS: Final = (
             ),
             Edit("stage.lua", "local mine = held[1] == turn and tonumber(held[2]) or 0", "local mine = 10 ^ 9"),
         ),
-        focus="large decisions",
+        focus="lost parts",
     ),
     Guard(
         name="carried out before the next",
@@ -171,7 +171,7 @@ STEPS: Final = (
         trace="B3",
         protects="A queue's entry counts only if the open table names it.",
         switch=(Edit("begin.lua", "if o.place ~= here and o.place ~= here .. ':timed' then return drop() end", ""),),
-        focus="regroup",
+        focus="regrouped queues",
     ),
     Guard(
         name="at most once",
@@ -192,14 +192,14 @@ STEPS: Final = (
                 "o = o or { attempt = attempt, crashes = '0', begun = '0' }\nif a then",
             ),
         ),
-        focus="busy",
+        focus="close calls",
     ),
     Guard(
         name="forget only the empty",
         trace="B7",
         protects="A dead worker's name is deleted only when nothing is pending under it.",
         switch=(Edit("forget.lua", "if #pending > 0 then return 0 end", ""),),
-        focus="zombies",
+        focus="close calls",
     ),
     Guard(
         name="fence by value",
@@ -212,7 +212,7 @@ STEPS: Final = (
                 "",
             ),
         ),
-        focus="zombies",
+        focus="close calls",
     ),
 )
 
@@ -242,7 +242,7 @@ MESSAGES: Final = (
         trace="A8",
         protects="No delivery outlives the tombstone that would refuse it.",
         switch=(Edit("create.lua", "if deadline > 0 and now > deadline then return { 'LATE' } end", ""),),
-        focus="families",
+        focus="late messages",
     ),
     Guard(
         name="undelivered",

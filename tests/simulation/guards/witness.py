@@ -108,6 +108,9 @@ class Witness:
 
     def _hear_create(self, _process: Process, _tag: str, arguments: Sequence[str], reply: Any) -> None:  # noqa: ANN401
         _, address, _, _, _, message, _, deadline, *_ = arguments
+        now_ms = self._now_ms()
+        if int(deadline) and now_ms > int(deadline) and reply[0] != b"LATE":
+            self.said.append(f"a message was delivered {(now_ms - int(deadline)) / 1000:.1f} s after its deadline")
         if not message or reply[0] != b"CREATED" or self._world.injected["rolled back"]:
             return
         start = (address, message)
@@ -115,11 +118,6 @@ class Witness:
             self.said.append("a message started a child once more that had been deleted")
         if start in self._refused:
             self.said.append("a child began after it had been canceled")
-        now_ms = self._now_ms()
-        if int(deadline) and now_ms > int(deadline):
-            self.said.append(
-                f"a child began {(now_ms - int(deadline)) / 1000:.1f} s after the deadline of its delivery"
-            )
 
     def _hear_cancel(self, _process: Process, _tag: str, arguments: Sequence[str], reply: Any) -> None:  # noqa: ANN401
         _, address, _, tombstone, message, *_ = arguments

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 EXCUSES: Final = ("crash-before", "crash-after", "pause", "cut", "rolled back", "timeout")
 """What excuses that a step runs again."""
+RUNS_A_FAULT: Final = 3
+"""So many times: who was taken for dead while it stood still begins steps until its next heartbeat tells it."""
 EVENTS: Final = 6
 AGAIN: Final = RetryPolicy(max_attempts=50, initial_backoff=0.2, max_backoff=2, jitter=False)
 
@@ -78,6 +80,11 @@ class Work:
             await asyncio.sleep(random.choice((0, 0.01, 0.3, 2)))
             return number
 
+        @manager.action(name="quick", retry=AGAIN)
+        async def quick(number: int) -> int:
+            self._begin()
+            return number
+
         @manager.action(name="long", retry=AGAIN)
         async def long(number: int) -> int:
             self._begin()
@@ -95,7 +102,7 @@ class Work:
         @manager.action(name="once")
         async def once(number: int) -> int:
             self.began_once[self._begin()] += 1
-            await asyncio.sleep(random.choice((0, 0.5)))
+            await asyncio.sleep(random.choice((0.1, 2, 6)))
             return number
 
         @manager.mutation(name="write")
@@ -106,7 +113,7 @@ class Work:
             tx.rpush(tx.key("lines"), current_step().idempotency_key)
             return total
 
-        self.act, self.long, self.flaky, self.once, self.write = act, long, flaky, once, write
+        self.act, self.quick, self.long, self.flaky, self.once, self.write = act, quick, long, flaky, once, write
 
     def _define_workflows(self) -> None:
         manager = self.manager
@@ -126,10 +133,21 @@ class Work:
 
         @manager.workflow(name="lasting")
         async def lasting(step: Step) -> int:
-            both = await asyncio.gather(
-                *(step.run_action(self.long, n) for n in range(3)), step.run_action(self.flaky, 4)
-            )
+            risky = [step.run_action(self.once, n) for n in range(3)]
+            works = [step.run_action(self.long, n) for n in range(3)]
+            both = await asyncio.gather(*works, step.run_action(self.flaky, 4))
+            await asyncio.gather(*risky, return_exceptions=True)
             return sum(both) + await step.run_action(self.act, 0)
+
+        @manager.workflow(name="waves")
+        async def waves(step: Step, rounds: int) -> int:
+            for number in range(rounds):
+                await step.run_action(self.quick, number)
+                tasks = [asyncio.create_task(_awaited(step.run_action(self.quick, n))) for n in range(7)]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+            return rounds
 
         @manager.workflow(name="busy")
         async def busy(step: Step, rounds: int) -> int:
@@ -167,7 +185,7 @@ class Work:
             await asyncio.gather(*(step.run_mutation(self.write) for _ in range(times)))
             return await step.run_mutation(self.write)
 
-        self.busy = busy
+        self.busy, self.waves = busy, waves
         self.chain, self.lasting, self.race, self.listen, self.add = chain, lasting, race, listen, add
 
     def _define_families(self) -> None:
@@ -232,6 +250,8 @@ class Work:
         match play:
             case "chain":
                 handle: WorkflowHandle[Any] = await simulation.start(self.chain, 3)
+            case "waves":
+                handle = await simulation.start(self.waves, 5)
             case "busy":
                 handle = await simulation.start(self.busy, 3)
             case "lasting":
@@ -294,6 +314,7 @@ class Work:
         expected = {
             "chain": (4,),
             "lasting": (7,),
+            "waves": (5,),
             "busy": (24,),
             "race": (1,),
             "listen": (list(range(EVENTS)),),
@@ -305,7 +326,7 @@ class Work:
             wanted = expected[play]
             if wanted is not None and (sorted(result) if isinstance(result, list) else result) not in wanted:
                 raise Broken(f"a workflow {play!r} returned {result!r}, not {wanted[0]!r}")
-        excuses = sum(self.simulation.injected[kind] for kind in EXCUSES)
+        excuses = RUNS_A_FAULT * sum(self.simulation.injected[kind] for kind in EXCUSES)
         for key, times in self.began.items():
             if times > 1 + excuses:
                 raise Broken(f"an attempt of a step ran {times} times, {excuses} were excused: {key}")
