@@ -48,7 +48,7 @@ ENGINE: Final = (
         switch=(
             Edit(
                 "actors.servers.reaper:Reaper.look",
-                "if epoch != self._epoch or epoch != host.epoch_of(host.store.space.keys.workers):",
+                "if self._is_silent(beats, now) or not unbroken:",
                 "if not self._seen:",
             ),
         ),
@@ -59,7 +59,7 @@ ENGINE: Final = (
         trace="B2",
         protects="What was cached before a link broke is not gone on with.",
         switch=(Edit("actors.servers.turner:Turner._fresh", "replica.epoch != self._host.epoch(address)", "False"),),
-        focus="rollback",
+        focus="changes of mind",
     ),
     Guard(
         name="writes with the outcome",
@@ -85,7 +85,7 @@ ENGINE: Final = (
         protects="After a restart the code is fed just what asks for the commands that were kept.",
         switch=(
             Edit(
-                "kernel.store.restarting:plan_restart",
+                "kernel.store.turns:plan_restart",
                 "RestartPlan(consumed, stay,",
                 "RestartPlan(events[-1].id, stay,",
             ),

@@ -129,6 +129,13 @@ FOCUSES: Final = {
         people=1,
         most=9,
     ),
+    "changes of mind": Focus(
+        "steps that are canceled; failovers that lose writes",
+        ("impatient", "impatient"),
+        ("rollback",),
+        people=0,
+        most=12,
+    ),
     "close calls": Focus(
         "many steps; workers stand still for about as long as they may, and one is slow",
         ("busy",),

@@ -56,6 +56,8 @@ class Work:
         self.people = people
         self.manager = WorkflowManager("memory://unused", namespace="g", partitions=1, retention=retention)
         self.began: Counter[str] = Counter()
+        self.overrun = 0
+        """Steps that went on long after they were canceled."""
         self.began_once: Counter[str] = Counter()
         self.started: list[tuple[str, WorkflowHandle[Any]]] = []
         self.simulation: Simulation
@@ -83,6 +85,12 @@ class Work:
         @manager.action(name="quick", retry=AGAIN)
         async def quick(number: int) -> int:
             self._begin()
+            return number
+
+        @manager.action(name="unwanted", retry=AGAIN)
+        async def unwanted(number: int) -> int:
+            await asyncio.sleep(8)
+            self.overrun += 1
             return number
 
         @manager.action(name="long", retry=AGAIN)
@@ -113,7 +121,15 @@ class Work:
             tx.rpush(tx.key("lines"), current_step().idempotency_key)
             return total
 
-        self.act, self.quick, self.long, self.flaky, self.once, self.write = act, quick, long, flaky, once, write
+        self.act, self.quick, self.unwanted, self.long, self.flaky, self.once, self.write = (
+            act,
+            quick,
+            unwanted,
+            long,
+            flaky,
+            once,
+            write,
+        )
 
     def _define_workflows(self) -> None:
         manager = self.manager
@@ -147,6 +163,17 @@ class Work:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in tasks:
                     task.cancel()
+            return rounds
+
+        @manager.workflow(name="impatient")
+        async def impatient(step: Step, rounds: int) -> int:
+            for number in range(rounds):
+                try:
+                    async with asyncio.timeout(0.4):
+                        await step.run_action(self.unwanted, number)
+                except TimeoutError:
+                    pass
+            await step.sleep(12)
             return rounds
 
         @manager.workflow(name="busy")
@@ -185,7 +212,7 @@ class Work:
             await asyncio.gather(*(step.run_mutation(self.write) for _ in range(times)))
             return await step.run_mutation(self.write)
 
-        self.busy, self.waves = busy, waves
+        self.busy, self.waves, self.impatient = busy, waves, impatient
         self.chain, self.lasting, self.race, self.listen, self.add = chain, lasting, race, listen, add
 
     def _define_families(self) -> None:
@@ -250,6 +277,8 @@ class Work:
         match play:
             case "chain":
                 handle: WorkflowHandle[Any] = await simulation.start(self.chain, 3)
+            case "impatient":
+                handle = await simulation.start(self.impatient, 6)
             case "waves":
                 handle = await simulation.start(self.waves, 5)
             case "busy":
@@ -315,6 +344,7 @@ class Work:
             "chain": (4,),
             "lasting": (7,),
             "waves": (5,),
+            "impatient": (6,),
             "busy": (24,),
             "race": (1,),
             "listen": (list(range(EVENTS)),),
@@ -332,6 +362,8 @@ class Work:
                 raise Broken(f"an attempt of a step ran {times} times, {excuses} were excused: {key}")
         if max(self.began_once.values(), default=0) > 1 and not self.simulation.injected["rolled back"]:
             raise Broken("an action that may run once only ran twice")
+        if self.overrun:
+            raise Broken("a step ran to its end 7 s after it was canceled")
         if witness.said:
             raise Broken(witness.said[0])
         await self._judge_writes()
