@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.servers.reaper import Reaper
-from kernel import Space, Store, connector, drop_memory
+from kernel import Heartbeat, Space, Store, connector, drop_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +22,10 @@ async def workers(store: Store) -> list[str]:
     return sorted(beat.worker for beat in await store.custody.living())
 
 
+def unbroken(_key: str) -> int:
+    return 0
+
+
 async def with_reaper(play: Callable[[Store, Reaper], Awaitable[None]]) -> None:
     space = Space(connector(URL), namespace="t", partitions=1)
     await space.open()
@@ -31,7 +35,7 @@ async def with_reaper(play: Callable[[Store, Reaper], Awaitable[None]]) -> None:
             store=store,
             incarnation="me",
             worker_timeout_s=TIMEOUT_S,
-            epoch_of=lambda _: 0,
+            epoch_of=unbroken,
             on_fenced=lambda: None,
             streams=list,
             auditor=SimpleNamespace(soon=lambda: None),
@@ -51,7 +55,7 @@ async def with_reaper(play: Callable[[Store, Reaper], Awaitable[None]]) -> None:
 def answers_slowly(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     living = store.custody.living
 
-    async def slowly() -> Any:
+    async def slowly() -> list[Heartbeat]:
         answer = await living()
         await asyncio.sleep(TIMEOUT_S * 2)
         return answer

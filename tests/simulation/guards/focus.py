@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import replace
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 from unittest import mock
 
