@@ -115,9 +115,9 @@ class Turns:
         """Read the journal up to the record's head, in pages.
 
         Raises:
-            StaleGeneration: the actor began anew meanwhile; fetch again.
+            StaleGeneration: the actor began anew meanwhile, or its server lost its last writes; fetch again.
         """
-        tag = self._space.keys.tag_of(address)
+        tag, since = self._space.keys.tag_of(address), self._space.stamp
         journal = keys.actor(tag, address, "journal")
         last = event_number(record.appended)
         count = max(record.commands, record.kept)
@@ -135,8 +135,11 @@ class Turns:
         for name, field in (await self._values(tag, journal, others)).items():
             events[int(name[1:])] = other_event(field)
         await self._check_still(tag, address, record)
-        payloads = self._space.payloads
         written = [f"c{seq}" for seq in range(1, record.commands + 1)]
+        if self._space.stamp != since or any(name not in values for name in written):
+            # What was lost may have been written again since, as another history: the pages may be of both.
+            raise StaleGeneration(record.generation)
+        payloads = self._space.payloads
         commands = [read_command(await payloads.get_field(address, name, values[name])) for name in written]
         kept: dict[int, Kept] = {}
         for seq in range(record.commands + 1, count + 1):

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from kernel.refusals import Gone, NotFound, StaleGeneration
 from tests.store.bench import A, Bench, timer, wait
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 async def test_it_returns_what_follows_the_cached_event_without_a_gap(bench: Bench) -> None:
@@ -94,3 +99,36 @@ async def test_a_history_of_which_the_server_lost_a_part_is_refused(bench: Bench
     more = record._replace(commands=record.commands + 1)
     with pytest.raises(StaleGeneration):
         await bench.store.turns.history(A, more)
+
+
+async def test_a_history_that_was_lost_and_written_again_while_it_was_read_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.started(wait())
+    record = (await bench.store.turns.fetch(A, generation="", fed="0-0")).record
+    read = bench.store.turns._values
+
+    async def read_too_early(tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
+        found = await read(tag, journal, fields)
+        return {name: value for name, value in found.items() if name != "c1"}
+
+    monkeypatch.setattr(bench.store.turns, "_values", read_too_early)
+    with pytest.raises(StaleGeneration):
+        await bench.store.turns.history(A, record)
+
+
+async def test_a_history_during_whose_reading_a_connection_broke_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.started(wait())
+    record = (await bench.store.turns.fetch(A, generation="", fed="0-0")).record
+    read = bench.store.turns._values
+
+    async def read_and_break(tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
+        found = await read(tag, journal, fields)
+        bench.space.link(tag).epoch += 1
+        return found
+
+    monkeypatch.setattr(bench.store.turns, "_values", read_and_break)
+    with pytest.raises(StaleGeneration):
+        await bench.store.turns.history(A, record)
