@@ -242,8 +242,8 @@ class Simulation(WorkflowTester):
         Afterwards nobody works any more. Raises SimulationFailed, NothingHappens.
         """
         await self.finish()
-        await self.manager.cleanup_many()
         while not self.violations and set(self._judge.statuses.values()) - {"gone"}:
+            await self.manager.cleanup_many()  # again, if a failover has undone an end meanwhile
             await self._unless_stuck(asyncio.sleep(1.0), self._explain_stuck)
             self._judge.found += self._judge.whole()
         self.check()
