@@ -136,6 +136,14 @@ FOCUSES: Final = {
         people=0,
         most=12,
     ),
+    "lost events": Focus(
+        "steps on four workers; failovers that lose writes",
+        ("chain", "chain", "chain"),
+        ("rollback", "rollback", "drop"),
+        people=0,
+        most=14,
+        workers=4,
+    ),
     "close calls": Focus(
         "many steps; workers stand still for about as long as they may, and one is slow",
         ("busy",),

@@ -74,7 +74,7 @@ TURNS: Final = (
         switch=(
             Edit("commit.lua", "and #redis.call('XRANGE', a.events, reached, reached) == 0 then", "and false then"),
         ),
-        focus="rollback",
+        focus="lost events",
     ),
     Guard(
         name="contiguous delta",

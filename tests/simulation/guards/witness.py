@@ -5,6 +5,7 @@ Who was declared dead and why; who began, and who recorded what; whether a child
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from kernel.store.scripts import SCRIPTS
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 DEATHS_TO_RUN_ALONE: Final = 2
 NEARLY: Final = 0.99
+CALLS_A_SECOND_MAX: Final = 3_000
+"""Of all workers together; they make a tenth of it."""
+SECONDS_MAX: Final = 400
+"""Of virtual time; what is stuck is noticed after 130."""
 
 
 class Witness:
@@ -33,6 +38,8 @@ class Witness:
         self._fenced: dict[str, float] = {}
         self._born: dict[tuple[str, str], object] = {}
         self._refused: set[tuple[str, str]] = set()
+        self._calls, self._second = 0, 0
+        self._player = asyncio.current_task()
         self._names = {script.sha: name for name, script in SCRIPTS.items()}
         self._names |= {script.text: name for name, script in SCRIPTS.items()}
         took_effect = world.took_effect
@@ -41,8 +48,19 @@ class Witness:
             for words, reply in ((batch[-1], replies[-1]),) if batch[0][0] != "MULTI" else ():
                 self._hear(process, words, reply)
             took_effect(process, batch, replies, **more)
+            self._count()
 
         world.took_effect = heard  # type: ignore[method-assign]
+
+    def _count(self) -> None:
+        """Break the play off when calls follow one another for ever."""
+        if (second := int(self._world.time())) != self._second:
+            self._calls, self._second = 0, second
+        self._calls += 1
+        endless = self._calls == CALLS_A_SECOND_MAX or second > SECONDS_MAX
+        if endless and not self.said and self._player is not None:
+            self.said.append("workers go round in circles")
+            self._player.cancel()
 
     def _hear(self, process: Process, words: Words, reply: Any) -> None:  # noqa: ANN401 - of any script
         name = self._names.get(str(words[1])) if str(words[0]).startswith("EVAL") else None

@@ -49,6 +49,7 @@ class Work:
         self.notes = Notes()
         self.started: list[tuple[str, WorkflowHandle[Any]]] = []
         self.simulation: Simulation
+        self.witness: Witness
         self.programs = define_programs(self.manager, define_steps(self.manager, self.random, self.notes))
 
     # --------------------------------------------------------------------------------------------------- the play
@@ -56,15 +57,19 @@ class Work:
     async def play(self, simulation: Simulation) -> None:
         """Start all, let people interfere, and see that all is as promised."""
         self.simulation = simulation
+        self.witness = Witness(simulation.world, self.manager.worker_timeout_s, simulation._clock.now_ms)
         try:
             await self._play()
+        except asyncio.CancelledError:
+            if self.witness.said:
+                raise Broken(self.witness.said[0]) from None
+            raise
         except Exception:
             simulation.check()  # what was wrong first says more than what came of it
             raise
 
     async def _play(self) -> None:
         simulation = self.simulation
-        witness = Witness(simulation.world, self.manager.worker_timeout_s, simulation._clock.now_ms)
         for play in self.plays:
             await self._start(play)
         sender = asyncio.create_task(self._send_all())
@@ -75,7 +80,7 @@ class Work:
         await self._settle()
         results = [await handle.result() for _, handle in self.started]  # notices that nothing goes on
         await simulation.finish()
-        await self._judge(results, witness)
+        await self._judge(results)
         await simulation.vanish()
 
     async def _start(self, play: str) -> None:
@@ -124,7 +129,7 @@ class Work:
 
     # --------------------------------------------------------------------------------------------------- judgement
 
-    async def _judge(self, results: Sequence[object], witness: Witness) -> None:
+    async def _judge(self, results: Sequence[object]) -> None:
         for (play, _), result in zip(self.started, results, strict=True):
             wanted = self.programs[play].result
             found = sorted(cast("list[int]", result)) if isinstance(result, list) else result
@@ -138,8 +143,8 @@ class Work:
             raise Broken("an action that may run once only ran twice")
         if self.notes.overrun:
             raise Broken("a step ran to its end 7 s after it was canceled")
-        if witness.said:
-            raise Broken(witness.said[0])
+        if self.witness.said:
+            raise Broken(self.witness.said[0])
         await self._judge_writes()
 
     async def _judge_writes(self) -> None:
