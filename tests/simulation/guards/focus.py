@@ -93,13 +93,6 @@ FOCUSES: Final = {
     "families": Focus(
         "parents and children", ("parent", "named"), (*_REPLIES, *_LIVES, "slow", "late"), people=4, most=9
     ),
-    "rollback": Focus(
-        "failovers that lose writes",
-        ("race", "chain", "race"),
-        ("rollback", "rollback", "rollback", "slow", "slow"),
-        people=2,
-        most=10,
-    ),
     "large decisions": Focus(
         "decisions that go in parts of two commands",
         ("waves", "race"),

@@ -20,7 +20,7 @@ DEATHS_TO_RUN_ALONE: Final = 2
 NEARLY: Final = 0.99
 CALLS_A_SECOND_MAX: Final = 3_000
 """Of all workers together; they make a tenth of it."""
-SECONDS_MAX: Final = 400
+SECONDS_MAX: Final = 200
 """Of virtual time; what is stuck is noticed after 130."""
 
 
