@@ -86,7 +86,7 @@ ENGINE: Final = (
         switch=(
             Edit(
                 "kernel.store.turns:plan_restart",
-                "RestartPlan(consumed, stay,",
+                "RestartPlan(begin, stay,",
                 "RestartPlan(events[-1].id, stay,",
             ),
         ),
