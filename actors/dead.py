@@ -46,6 +46,8 @@ class Dead:
     """The last worker that died of it."""
     fields: dict[str, str] = field(default_factory=dict[str, str])
     """Of a message: as it was published."""
+    message: str = ""
+    """Of a message: the id that its sender's XADD returned. ``id`` is that of the letter, set aside later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ def _read(letter: DeadLetter) -> Dead:
     at = moment(letter.at_ms)
     assert at is not None, "an entry's id is its time"
     if letter.id.startswith(MESSAGE):
-        return Dead(letter.id, "message", at, letter.reason, text.get("id", ""), fields=text)
+        return Dead(letter.id, "message", at, letter.reason, text.get("id", ""), fields=text, message=letter.came_as)
     worker, crashes = text.get("worker", ""), text.get("crashes", "0")
     reason = f"its worker died {crashes} times, the last was {worker_name(worker)}"
     actor_id = text.get("a", "/").partition("/")[2]

@@ -34,6 +34,7 @@ Sorted by what the catcher must do:
     ├── WorkflowEnded             it takes no more events and updates: look at its status
     ├── WorkflowNotFound          no such instance: wrong id, or cleaned up
     ├── WorkflowRunning           it has not ended: wait for it, or cancel it first
+    ├── InstanceDamaged           what is stored of it was deleted or overwritten in part: run headrace doctor
     ├── WorkflowBusy              it has ended and is still being cleared up: ask again soon
     ├── DeadLetterNotFound        nothing was set aside under that id
     ├── DeadLetterStale           what was set aside cannot be tried again from there: its instance went another way
@@ -249,6 +250,10 @@ class WorkflowRunning(HeadraceError):
 
 class WorkflowBusy(HeadraceError):
     """The instance has ended, but messages of it are on their way, or what it left open is still being cleared up."""
+
+
+class InstanceDamaged(HeadraceError):
+    """Something of what Redis has of the instance is missing or makes no sense: run ``headrace doctor``."""
 
 
 class DeadLetterNotFound(HeadraceError):

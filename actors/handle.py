@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
+from actors.damaged import damaged, naming_damage, reading
 from actors.errors import (
     InvalidOption,
     NoSuchStep,
@@ -25,6 +26,7 @@ from actors.telling import (
     ask_update,
     encode_update,
     event_dedupe,
+    missing,
     not_found,
     read_answer,
     tell,
@@ -55,6 +57,7 @@ from kernel import (
     NotStopped,
     Running,
     StaleGeneration,
+    check_record,
     keys,
 )
 
@@ -69,6 +72,7 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
+UNDER_WAY = frozenset({"scheduled", "running", "canceling", "stopped"})
 RESTART_S_MAX: Final = 5.0
 """How long a restart waits until what the instance left is cleared up."""
 NAMED_MAX: Final = 1_000
@@ -98,9 +102,11 @@ class WorkflowHandle(Generic[R_co]):
 
         Raises:
             WorkflowNotFound: there is no such instance, or it was cleaned up.
+            InstanceDamaged: what Redis has of it makes no sense.
         """
         record, opened, result = await self._read("open", result=True)
-        status = read_status(record, opened, result, self._decode)
+        with reading(self.address):
+            status = read_status(record, opened, result, self._decode)
         if isinstance(status, InProgress):
             status = replace(await self._with_names(status), waiting=await self._waiting(record))
         return cast("Status[R_co]", status)
@@ -108,10 +114,14 @@ class WorkflowHandle(Generic[R_co]):
     async def _with_names(self, status: InProgress) -> InProgress:
         instances = (await self._manager.store()).instances
         named = status.running[:NAMED_MAX]
-        fields = await asyncio.gather(
-            *(instances.field(self.address, "journal", f"c{step.seq}", stored=True) for step in named)
-        )
-        names = {step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None}
+        with naming_damage(self.address):
+            fields = await asyncio.gather(
+                *(instances.field(self.address, "journal", f"c{step.seq}", stored=True) for step in named)
+            )
+        with reading(self.address):
+            names = {
+                step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None
+            }
         return name_running(status, names)
 
     async def _waiting(self, record: dict[str, bytes]) -> str:
@@ -131,9 +141,10 @@ class WorkflowHandle(Generic[R_co]):
         """
         record, opened, _ = await self._read("open")
         instances = (await self._manager.store()).instances
-        steps = read_steps(
-            record, opened, await instances.read(self.address, "journal", instead=mark_unreadable), self._manager
-        )
+        with naming_damage(self.address):
+            journal = await instances.read(self.address, "journal", instead=mark_unreadable)
+        with reading(self.address):
+            steps = read_steps(record, opened, journal, self._manager)
         for generation in record.get("completions", b"").decode().split():
             address = completion_address(self.address, generation)
             actor = await instances.record(address)
@@ -188,12 +199,16 @@ class WorkflowHandle(Generic[R_co]):
 
     async def _outcome(self, store: Store) -> Completed[R_co] | Failed | Canceled | None:
         """Return how it ended; None while it has not."""
-        status, result = await store.instances.ending(self.address)
-        if status in ("", "gone"):
-            raise self._not_found()
+        with naming_damage(self.address):
+            status, result = await store.instances.ending(self.address)
+            if status in ("", "gone"):
+                raise await missing(store, self.address)
+        if status not in TERMINAL | UNDER_WAY:
+            raise damaged(self.address, f"its status is {status!r}")
         if status not in TERMINAL or result is None:
             return None
-        now = read_status({"status": status.encode()}, {}, result, self._decode)
+        with reading(self.address):
+            now = read_status({"status": status.encode()}, {}, result, self._decode)
         return cast("Completed[R_co] | Failed | Canceled", now)
 
     async def watch(self) -> AsyncGenerator[Snapshot, None]:
@@ -214,16 +229,20 @@ class WorkflowHandle(Generic[R_co]):
 
     async def _snapshot(self, store: Store) -> Snapshot:
         record, opened, result = await self._read("open", result=True)
-        return read_snapshot(
-            self.id,
-            record,
-            opened,
-            journal=await store.instances.read(self.address, "journal", instead=mark_unreadable),
-            values=await store.instances.read(self.address, "values", instead=mark_unreadable),
-            result=result,
-            decode=self._decode,
-            registry=self._manager,
-        )
+        with naming_damage(self.address):
+            journal = await store.instances.read(self.address, "journal", instead=mark_unreadable)
+            values = await store.instances.read(self.address, "values", instead=mark_unreadable)
+        with reading(self.address):
+            return read_snapshot(
+                self.id,
+                record,
+                opened,
+                journal=journal,
+                values=values,
+                result=result,
+                decode=self._decode,
+                registry=self._manager,
+            )
 
     async def value(self, key: str) -> Any:  # noqa: ANN401 - whatever the workflow published
         """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not.
@@ -252,7 +271,10 @@ class WorkflowHandle(Generic[R_co]):
         """
         record, _, _ = await self._read("open")
         instances = (await self._manager.store()).instances
-        return read_history(record, await instances.read(self.address, "journal", instead=mark_unreadable))
+        with naming_damage(self.address):
+            journal = await instances.read(self.address, "journal", instead=mark_unreadable)
+        with reading(self.address):
+            return read_history(record, journal)
 
     @overload
     async def send_event(self, event: EventType[T], value: T, /, *, id: str | None = None) -> None: ...
@@ -359,14 +381,15 @@ class WorkflowHandle(Generic[R_co]):
         """
         store = await self._manager.store()
         try:
-            if cleanup and _may_clean_up(await store.instances.record(self.address)):
-                await store.instances.append(self.address, kind="cancel_requested", name="", payload=b"")
-            else:
-                await store.instances.cancel(self.address, payload=b"")
+            with naming_damage(self.address):
+                if cleanup and _may_clean_up(await store.instances.record(self.address)):
+                    await store.instances.append(self.address, kind="cancel_requested", name="", payload=b"")
+                else:
+                    await store.instances.cancel(self.address, payload=b"")
         except Ended:
             return False
         except (NotFound, Gone):
-            raise self._not_found() from None
+            raise await missing(store, self.address) from None
         return True
 
     async def restart(self, *, from_step: int | str | None = None) -> None:
@@ -383,6 +406,7 @@ class WorkflowHandle(Generic[R_co]):
             WorkflowRunning: it has not ended.
             WorkflowBusy: it is still being cleared up after 5 s; messages of it wait for a worker, if none is running.
             NoSuchStep: it has asked for no such step.
+            InstanceDamaged: its journal cannot be read, or an earlier step would be done again whose outcome is lost.
             WorkflowNotFound: there is no such instance.
         """
         if isinstance(from_step, bool) or not isinstance(cast("object", from_step), int | str | None):
@@ -391,7 +415,8 @@ class WorkflowHandle(Generic[R_co]):
         until, delay_s = loop.time() + RESTART_S_MAX, 0.01
         while True:
             try:
-                await turns.restart(self.address, from_seq=from_step)
+                with naming_damage(self.address):
+                    await turns.restart(self.address, from_seq=from_step)
             except (Busy, StaleGeneration) as busy:
                 if loop.time() + delay_s > until:
                     raise self._busy() from busy
@@ -404,7 +429,7 @@ class WorkflowHandle(Generic[R_co]):
             except NoSuchCommand as error:
                 raise NoSuchStep(f"workflow {self.id!r}: {error}") from None
             except (NotFound, Gone):
-                raise self._not_found() from None
+                raise await missing(await self._manager.store(), self.address) from None
             else:
                 return
 
@@ -421,7 +446,8 @@ class WorkflowHandle(Generic[R_co]):
             WorkflowNotFound: there is no such instance.
         """
         try:
-            await (await self._manager.store()).instances.resume(self.address)
+            with naming_damage(self.address):
+                await (await self._manager.store()).instances.resume(self.address)
         except NotStopped:
             return False
         except (NotFound, Gone):
@@ -431,7 +457,8 @@ class WorkflowHandle(Generic[R_co]):
     async def cleanup(self) -> bool:
         """Delete everything of it; False: it is unknown, or has not ended."""
         try:
-            await (await self._manager.store()).instances.cleanup(self.address)
+            with naming_damage(self.address):
+                await (await self._manager.store()).instances.cleanup(self.address)
         except (NotFound, Gone, Running):
             return False
         return True
@@ -440,17 +467,19 @@ class WorkflowHandle(Generic[R_co]):
         self, part: str, *, result: bool = False
     ) -> tuple[dict[str, bytes], dict[str, bytes], bytes | None]:
         instances = (await self._manager.store()).instances
-        record = await instances.record(self.address)
-        if not record or record.get("status") == b"gone":
-            raise self._not_found()
-        opened = await instances.read(self.address, part)
-        found = None
-        if result and record["status"].decode() in TERMINAL:
-            found = await instances.result(self.address)
-            if found is None:  # cleaned up since the record was read
+        with naming_damage(self.address):
+            record = await instances.record(self.address)
+            if not record or record.get("status") == b"gone":
                 raise self._not_found()
-        elif result and record["status"] == b"scheduled":
-            found = await instances.field(self.address, "journal", "e1")
+            check_record(self.address, record)
+            opened = await instances.read(self.address, part)
+            found = None
+            if result and record["status"].decode() in TERMINAL:
+                found = await instances.result(self.address)
+                if found is None:  # cleaned up since the record was read
+                    raise self._not_found()
+            elif result and record["status"] == b"scheduled":
+                found = await instances.field(self.address, "journal", "e1")
         return record, opened, found
 
     def _decode(self, payload: bytes) -> Any:  # noqa: ANN401 - of the workflow's type, or plain

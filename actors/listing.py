@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - part of a value
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, cast, get_args
 
+from actors.damaged import naming_damage, reading
 from actors.definitions import DEFAULT_VERSION
-from actors.errors import InvalidOption
+from actors.errors import InstanceDamaged, InvalidOption
 from actors.options import read_tags, time_ms
 from actors.views import moment
 from actors.wording import shown
-from kernel import keys
+from kernel import KernelError, check_record, is_damage, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -89,6 +90,8 @@ class Page:
     items: tuple[Listed, ...]
     cursor: str | None
     """Hand it in to get the next page; None: this is the last."""
+    damaged: tuple[str, ...] = ()
+    """Ids of instances, and keys, that should have been read for this page and make no sense: run headrace doctor."""
 
 
 class _Place(NamedTuple):
@@ -163,34 +166,39 @@ async def list_instances(
         raise InvalidOption(f"limit={shown(limit)}: give a whole number from 1 to {LIMIT_MAX:,}")
     query = Query.of(selection, order=order, cursor=cursor)
     found: list[tuple[_Place, Listed]] = []
-    async for chunk in _chunks(await connect(), query, size=min(limit + 1, CHUNK)):
+    damaged: dict[str, None] = {}
+    async for chunk in _chunks(await connect(), query, size=min(limit + 1, CHUNK), damaged=damaged):
         found += chunk
         if len(found) > limit:
             last = found[limit - 1][0]
-            return Page(tuple(item for _, item in found[:limit]), f"{last.created_ms}.{last.address}")
-    return Page(tuple(item for _, item in found), None)
+            cursor = f"{last.created_ms}.{last.address}"
+            return Page(tuple(item for _, item in found[:limit]), cursor, tuple(damaged))
+    return Page(tuple(item for _, item in found), None, tuple(damaged))
 
 
 async def each_chunk(store: Store, query: Query, *, size: int) -> AsyncGenerator[list[Listed], None]:
     """Yield all that a query means, some at a time, in order. What is yielded may be changed meanwhile."""
-    async for chunk in _chunks(store, query, size=size):
+    async for chunk in _chunks(store, query, size=size, damaged={}):
         yield [item for _, item in chunk]
 
 
-async def _chunks(store: Store, query: Query, *, size: int) -> AsyncGenerator[list[tuple[_Place, Listed]], None]:
+async def _chunks(
+    store: Store, query: Query, *, size: int, damaged: dict[str, None]
+) -> AsyncGenerator[list[tuple[_Place, Listed]], None]:
+    """Yield what a query means; ids and keys that make no sense are passed over and put into ``damaged``."""
     last = query.start
     groups = await _index_groups(store, query)
     while True:
         replies = await asyncio.gather(
             *(
-                _next(store, tag, group, query=query, last=last, size=size)
+                _next_readable(store, tag, group, query=query, last=last, size=size, damaged=damaged)
                 for tag in store.space.keys.tags
                 for group in groups
             )
         )
         # What comes next of all is among what comes next in some partition. A set: one may have moved between calls.
         places = sorted({place for reply in replies for place in reply}, reverse=query.newest_first)[:size]
-        items = await asyncio.gather(*(_describe(store, place) for place in places))
+        items = await asyncio.gather(*(_describe(store, place, damaged) for place in places))
         yield [(place, item) for place, item in zip(places, items, strict=True) if item and query.fits(item)]
         if len(places) < size:
             return
@@ -208,6 +216,32 @@ async def _index_groups(store: Store, query: Query) -> list[list[str]]:
     indexes = [keys.status_index(name, status) for name in names for status in statuses]
     size = INDEXES_MAX // len(statuses) * len(statuses)
     return [indexes[i : i + size] for i in range(0, len(indexes), size)]
+
+
+async def _next_readable(
+    store: Store,
+    tag: str,
+    indexes: Sequence[str],
+    *,
+    query: Query,
+    last: _Place | None,
+    size: int,
+    damaged: dict[str, None],
+) -> list[_Place]:
+    """Return the next places; of indexes among which one cannot be read, those of the others."""
+    try:
+        return await _next(store, tag, indexes, query=query, last=last, size=size)
+    except KernelError as error:
+        if not is_damage(error):
+            raise
+    if len(indexes) == 1:
+        damaged[keys.index(tag, indexes[0])] = None
+        return []
+    replies = [
+        await _next_readable(store, tag, [index], query=query, last=last, size=size, damaged=damaged)
+        for index in indexes
+    ]
+    return [place for reply in replies for place in reply]
 
 
 async def _next(
@@ -237,21 +271,37 @@ async def _next(
         count *= 2
 
 
-async def _describe(store: Store, place: _Place) -> Listed | None:
-    """Return what is known of an instance; None if it was deleted meanwhile, or is an actor of another kind."""
+async def _describe(store: Store, place: _Place, damaged: dict[str, None]) -> Listed | None:
+    """Return what is known of an instance; None if it was deleted meanwhile, is damaged, or of another kind."""
     kind, _, actor_id = place.address.partition("/")
     if kind != "wf":
         # What is called on completion is indexed by its label, which people may choose as they like.
         return None
-    record = await store.instances.record(place.address)
-    status = record.get("status", b"gone").decode()
-    if status == "gone":
+    try:
+        record = await _readable_record(store, place.address)
+        with reading(place.address):
+            return _listed(actor_id, place.created_ms, record) if record else None
+    except InstanceDamaged:
+        damaged[actor_id] = None
         return None
+
+
+async def _readable_record(store: Store, address: str) -> dict[str, bytes]:
+    """Return an instance's record; empty: it is gone. Raises InstanceDamaged."""
+    with naming_damage(address):
+        record = await store.instances.record(address)
+        if not record or record.get("status") == b"gone":
+            return {}
+        check_record(address, record)
+        return record
+
+
+def _listed(actor_id: str, created_ms: int, record: Mapping[str, bytes]) -> Listed:
     return Listed(
         id=actor_id,
         workflow=record["name"].decode(),
-        status=_OF_STORE[status],
-        created=cast("datetime", moment(place.created_ms)),
+        status=_OF_STORE[record["status"].decode()],
+        created=cast("datetime", moment(created_ms)),
         ended=moment(record.get("ended", b"")),
         tags=read_tags(record.get("tags", b"")),
         version=record.get("version", DEFAULT_VERSION.encode()).decode(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from actors.damaged import damaged, naming_damage
 from actors.errors import (
     Failure,
     IdInUse,
@@ -21,6 +22,7 @@ from kernel import Ended, Gone, NotFound, draw_nonce, event_number, keys, other_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from actors.errors import InstanceDamaged
     from kernel import Reply, Store
 
 ENDED = frozenset({"completed", "failed", "canceled"})
@@ -60,16 +62,20 @@ async def tell(store: Store, address: str, told: Told, *, dedupe: str) -> str:
     """Tell an instance something once; return the event's id, of the first telling if there was one.
 
     Raises:
-        WorkflowEnded, WorkflowNotFound: nobody will take it.
+        WorkflowEnded, WorkflowNotFound, InstanceDamaged: nobody will take it.
     """
     try:
-        return await store.instances.append(
-            address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe
-        )
+        with naming_damage(address):
+            return await store.instances.append(
+                address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe
+            )
     except Ended as error:
-        raise _ended(address, error.facts[0] if error.facts else "ended", told) from None
+        status = error.facts[0] if error.facts else "ended"
+        if status not in ENDED:
+            raise damaged(address, f"its status is {status!r}") from None
+        raise _ended(address, status, told) from None
     except (NotFound, Gone):
-        raise not_found(address, store.space.namespace) from None
+        raise await missing(store, address) from None
 
 
 async def ask_update(
@@ -138,6 +144,14 @@ def read_answer(reply: Reply, name: str, codec: ValueCodec | None) -> Any:  # no
         raise InvalidReturn(
             f"the update {name!r} was answered with a value that does not fit type=…: {error}"
         ) from None
+
+
+async def missing(store: Store, address: str) -> WorkflowNotFound | InstanceDamaged:
+    """Return the error for an instance that scripts do not find: it is not there, or its record lacks its status."""
+    record = await store.instances.record(address)
+    if record and "status" not in record:
+        return damaged(address, "its record has no status")
+    return not_found(address, store.space.namespace)
 
 
 def not_found(address: str, namespace: str) -> WorkflowNotFound:

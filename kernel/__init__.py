@@ -18,6 +18,7 @@ from kernel.decision import (
 )
 from kernel.embedded import EmbeddedServer
 from kernel.errors import (
+    ActorDamaged,
     CodecMissing,
     EvictingServer,
     FolderUnusable,
@@ -53,7 +54,7 @@ from kernel.refusals import (
 from kernel.store import Store
 from kernel.store import keys as keys
 from kernel.store import rounds as rounds
-from kernel.store.audit import Violation, actor_violations, posted_violations, violations, violations_of
+from kernel.store.audit import DAMAGED, Violation, actor_violations, posted_violations, violations, violations_of
 from kernel.store.chronicle import Chronicle
 from kernel.store.connect import (
     connector,
@@ -64,6 +65,7 @@ from kernel.store.connect import (
     virtual_memory_time,
 )
 from kernel.store.custody import Heartbeat
+from kernel.store.damage import check_record, is_damage, journal_damage
 from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive, NoRoom
@@ -79,6 +81,7 @@ from kernel.store.journal import (
     read_command,
     read_outcome,
     read_reply,
+    some_of,
     write_command,
     write_reply,
 )
@@ -106,6 +109,7 @@ __all__ = [
     "AT_THE_END_TOO",
     "BEATS_A_TIMEOUT",
     "CHUNK",
+    "DAMAGED",
     "EVENT_FAILED",
     "FIRST",
     "NOT_EAGER",
@@ -114,6 +118,7 @@ __all__ = [
     "SINCE",
     "WITHOUT_OUTCOME",
     "ZERO",
+    "ActorDamaged",
     "ActorKeys",
     "Advanced",
     "Appended",
@@ -203,6 +208,7 @@ __all__ = [
     "Vitals",
     "Words",
     "actor_violations",
+    "check_record",
     "connector",
     "draw_nonce",
     "drop_memory",
@@ -211,6 +217,8 @@ __all__ = [
     "event_number",
     "first_entry",
     "heartbeat",
+    "is_damage",
+    "journal_damage",
     "keys",
     "look_into_memory",
     "next_due",
@@ -233,6 +241,7 @@ __all__ = [
     "rounds",
     "run_command",
     "script_name",
+    "some_of",
     "violations",
     "violations_of",
     "virtual_memory_time",

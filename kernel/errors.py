@@ -12,6 +12,7 @@ KernelError
 ├── ServerUnreachable           nothing answers; trying again later may help
 ├── PayloadUnusable             a payload cannot be read or written: the codec, or its keys, are not at hand
 │   └── CodecMissing            it was written through a codec, and none was given
+├── ActorDamaged                what is stored of an actor was deleted or overwritten in part; restore it, or end it
 ├── ServerRefused               the server answered a call with an error of its own
 └── Refused                     a script changed nothing; see ``kernel.refusals``
 
@@ -83,6 +84,16 @@ class CodecMissing(PayloadUnusable):
         super().__init__(f"{what} of {address} was written through a codec: give WorkflowManager the same codec=…")
         self.address = address
         """Of the actor that it was written for."""
+
+
+class ActorDamaged(KernelError):
+    """Something of what is stored of an actor is missing or makes no sense: somebody's hand, or a disk's."""
+
+    def __init__(self, address: str, what: str) -> None:
+        """``what``: a clause that says what is wrong."""
+        super().__init__(f"what is stored of {address} is damaged: {what}")
+        self.address = address
+        self.what = what
 
 
 class EvictingServer(Misconfigured):

@@ -137,5 +137,5 @@ def accepted(reply: object) -> list[bytes]:
     words = cast("list[bytes]", reply)
     refusal = REFUSALS.get(words[0])
     if refusal is not None:
-        raise refusal(*(fact.decode() for fact in words[1:]))
+        raise refusal(*((fact or b"").decode() for fact in words[1:]))
     return words

@@ -67,11 +67,10 @@ def list_dead(said: argparse.Namespace) -> int:
     if not page.items:
         print(f"nothing was set aside in {said.namespace!r}")
         return 0
-    shown: Any = table("id", "set aside", "what", "workflow", "reason")
+    shown: Any = table("id", "sent as", "set aside", "what", "workflow", "reason")
     for item in page.items:
-        shown.add_row(
-            item.id, when(item.at), printable(_what(item)), printable(item.workflow_id), shorten(item.reason, 120)
-        )
+        what, workflow = printable(_what(item)), printable(item.workflow_id)
+        shown.add_row(item.id, item.message, when(item.at), what, workflow, shorten(item.reason, 120))
     out = console()
     out.print(shown)
     if page.cursor is not None:
@@ -96,6 +95,8 @@ def show(said: argparse.Namespace) -> int:
         write_json(asdict(item))
         return 0
     rows: list[tuple[str, object]] = [("id", item.id), ("set aside", when(item.at)), ("what", _what(item))]
+    if item.message:
+        rows.append(("sent as", item.message))
     rows += [("workflow", item.workflow_id), ("reason", item.reason)]
     if item.worker:
         rows.append(("worker", item.worker))

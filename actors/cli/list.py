@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from actors.cli.options import add_common, add_connection, connected, positive
@@ -37,6 +38,8 @@ def list_workflows(said: argparse.Namespace) -> int:
         )
 
     page = connected(said, inside)
+    for damaged in page.damaged:
+        print(f"{printable(damaged)} is damaged and not listed: run headrace doctor", file=sys.stderr)
     if said.json:
         for item in page.items:
             write_json(item)

@@ -18,9 +18,13 @@ from actors.doctor.stuck import Workforce, reasons
 from actors.doctor.treatment import Treatment
 from actors.doctor.verdicts import foreign, misplaced, of_violation, stopped, unreadable
 from kernel import (
+    DAMAGED,
     PARTS,
+    ActorDamaged,
     ServerRefused,
     actor_violations,
+    check_record,
+    is_damage,
     keys,
     posted_violations,
     read_slice,
@@ -30,7 +34,7 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from kernel import Slice, Store
 
@@ -45,6 +49,7 @@ OUTBOX_MAX: Final = 100_000
 SUSPECTS_MAX: Final = 1_000
 KINDS: Final = frozenset({"wf", "retrier"})
 """Kinds of actors; other keys are somebody else's."""
+_TYPES: Final = {"dead": b"stream", "bands": b"set", "names": b"set", "meta": b"hash"}
 _STREAMS: Final = frozenset({"ready", "outbox"})
 _OF_WORKERS: Final = frozenset({"abandoned", "unknown_code", "unserved_queue"})
 
@@ -100,6 +105,7 @@ class Examination:
         now_ms = self._store.space.now_ms()
         self._note(await self._places.waiting(now_ms=now_ms, after_ms=self._after_ms))
         self._note(await self._places.gateway(self._workforce.about.keys()))
+        self._note(self._places.unused())
         self._note(await self._places.dead())
         return self._report
 
@@ -155,6 +161,8 @@ class Examination:
             if name in rounds.SETS or name in _STREAMS or first in {"q", "index"}:
                 if tag in self._tags:
                     await self._look_at_place(key, tag, name)
+            elif tag in self._tags and await self._is_foreign(key, tag, name):
+                self._note([foreign(key)])
             elif address := self._owner(key, tag, name, kind=first, actor_id=rest):
                 (parts.setdefault(tag, set()) if "." in first else addresses).add(address)
         # Whoever has a record is looked at when that comes.
@@ -195,6 +203,11 @@ class Examination:
             if await self._store.space.send(tag, "TYPE", key) != (b"stream" if is_stream else b"zset"):
                 self._note([foreign(key)])
 
+    async def _is_foreign(self, key: str, tag: str, name: str) -> bool:
+        """Tell whether what a partition's other shared key holds is of another type than ours."""
+        wanted = _TYPES.get(name)
+        return wanted is not None and await self._store.space.send(tag, "TYPE", key) != wanted
+
     async def _look_at(self, address: str) -> None:
         try:
             found = await read_slice(self._store.space, address)
@@ -209,9 +222,18 @@ class Examination:
         except ServerRefused as error:
             if "WRONGTYPE" not in error.error:
                 raise
-            self._note([foreign(keys.actor(self._store.space.keys.tag_of(address), address))])
+            self._note([foreign(key) for key in await self._foreign_keys(address)])
         except ValueError as error:
             self._note([unreadable(address, error)])
+
+    async def _foreign_keys(self, address: str) -> list[str]:
+        """Return an actor's keys of another type; none: it was a place that it names, which is told as well."""
+        space = self._store.space
+        tag = space.keys.tag_of(address)
+        wanted = {keys.actor(tag, address): b"hash"}
+        wanted |= {keys.actor(tag, address, part): b"stream" if part == "events" else b"hash" for part in PARTS}
+        types = {key: await space.send(tag, "TYPE", key) for key in wanted}
+        return [key for key, found in types.items() if found not in {wanted[key], b"none"}]
 
     async def _confirmed(self, address: str, findings: list[Finding]) -> list[Finding]:
         """Return what two further looks agree on."""
@@ -237,10 +259,11 @@ class Examination:
     async def _judged(self, found: Slice) -> list[Finding]:
         try:
             findings = list(self._findings(found))
-        except (KeyError, ValueError, IndexError, TypeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, ActorDamaged) as error:
             return [unreadable(found.actor.address, error)]
         if found.actor.record.get("status") == "stopped":
-            findings.append(await stopped(self._store, found.actor.address))
+            damaged = any(finding.code in DAMAGED for finding in findings)
+            findings.append(await stopped(self._store, found.actor.address, damaged=damaged))
         return findings
 
     def _findings(self, found: Slice) -> Iterator[Finding]:
@@ -248,7 +271,7 @@ class Examination:
         if not actor.parts:
             return
         if {"status", "generation"} & set(actor.record) and actor.record.get("status") != "gone":
-            _check_record(actor.record)
+            check_record(actor.address, actor.record)
         for violation in actor_violations(found.found, actor):
             yield of_violation(actor.address, violation, orphan=violation.code in PURGED)
         yield from reasons(found, self._workforce, now_ms=self._store.space.now_ms(), after_ms=self._after_ms)
@@ -279,7 +302,12 @@ class Examination:
 
     async def _posted(self, tag: str) -> Counter[str] | None:
         space, key = self._store.space, keys.shared(tag, "outbox")
-        length = await space.send(tag, "XLEN", key)
+        try:
+            length = await space.send(tag, "XLEN", key)
+        except ServerRefused as error:
+            if not is_damage(error):
+                raise
+            return None  # of another type, which is said where places are looked at
         if not isinstance(length, int) or length > OUTBOX_MAX:
             return None
         posted = Counter[str]()
@@ -298,19 +326,16 @@ class Examination:
         for address in sorted(addresses):
             if len(found) == SUSPECTS_MAX:
                 break
-            record = await self._store.instances.record(address)
+            try:
+                record = await self._store.instances.record(address)
+            except ServerRefused as error:
+                if not is_damage(error):
+                    raise
+                continue
             said = {name: value.decode(errors="replace") for name, value in record.items()}
             for violation in posted_violations(said, posted[address]):
                 found[address] = of_violation(address, violation)
         return found
-
-
-def _check_record(record: Mapping[str, str]) -> None:
-    """Raise KeyError or ValueError if a record is not what every script reads of it, so that none mends by it."""
-    for name in ("status", "name", "generation"):
-        record[name]
-    for name in ("created", "appended", "commands", "emitted"):
-        int(record[name].partition("-")[0])
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -99,9 +99,13 @@ _ADVICE: Final[dict[str, str]] = {
     "miscounted": f"{REPAIR} counts them anew (while there are at most 1,000 in the partition)",
     "lost_open": f"{REPAIR} asks for it again; an at-most-once action ends as OutcomeUnknown instead",
     "lost_place": f"{REPAIR} puts it into its place again",
+    "lost_outcome": "it is not done again by itself, since it may have been done: restore the server from a copy; or "
+    "find out whether it was done, headrace cancel the instance, and headrace restart it from that step to do it again",
     "leftover_keys": f"{REPAIR} deletes them, once they have not been used for --orphans-older-than",
     "immortal_tombstone": f"{REPAIR} lets it expire in an hour",
     "nothing_pending": "nothing will ever wake it: cancel it by headrace cancel, then headrace restart it from a step",
+    "stopped_damaged": "its journal is damaged, so no change of code helps: restore the server from a copy and "
+    "headrace resume it; or headrace cancel it, and restart it from a step before what is lost or start it again",
     "unreadable": _LOST,
 }
 DONE: Final[dict[str, str]] = {

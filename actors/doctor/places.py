@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from actors.doctor.finding import REPAIR, Finding
-from kernel import Placed, keys, rounds
+from actors.doctor.verdicts import foreign
+from kernel import Placed, ServerRefused, is_damage, keys, rounds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -27,6 +28,8 @@ class Places:
         self._treatment = treatment
         self._pause_s = pause_s
         self._leftover_after_ms = leftover_after_s * 1000
+        self._unused: dict[str, set[str]] = {}
+        """Of queues that are empty and that nobody serves, by their name: their streams."""
 
     async def look(self, tag: str, name: str) -> list[Finding]:
         """Return what lies in a place and is nobody's."""
@@ -57,20 +60,27 @@ class Places:
             found += [one async for one in self._consumers(stream, group, living)]
             found += [one async for one in self._deleted(stream, group, name)]
         if living and name.startswith("q:") and not workforce.serves(name.removeprefix("q:")):
-            found += await self._unused(stream)
+            await self._note_unused(stream, name)
         return found
 
-    async def _unused(self, stream: str) -> list[Finding]:
-        """Return that a queue is empty and has no reader; what waits in one is seen with its instances."""
+    def unused(self) -> list[Finding]:
+        """Return the queues seen that are empty and that nobody serves; of each one finding for all partitions."""
+        return [_unused_queue(name, streams) for name, streams in sorted(self._unused.items())]
+
+    async def _note_unused(self, stream: str, name: str) -> None:
+        """Note a queue that is empty and has no reader; what waits in one is seen with its instances."""
         space = self._store.space
         readers = [
             one for group in await rounds.groups(space, stream) for one in await rounds.consumers(space, stream, group)
         ]
-        return [] if readers or await space.send(stream, "XLEN", stream) else [_unused_queue(stream)]
+        if not readers and not await space.send(stream, "XLEN", stream):
+            self._unused.setdefault(name, set()).add(stream)
 
     async def gateway(self, living: Collection[str]) -> list[Finding]:
         """Return what is wrong with those who read the gateway's stream."""
         stream = self._store.space.keys.gateway
+        if await self._store.space.send(stream, "TYPE", stream) != b"stream":
+            return []
         groups = await rounds.groups(self._store.space, stream)
         return [
             one for group in groups if group == keys.GATEWAYS async for one in self._consumers(stream, group, living)
@@ -103,11 +113,16 @@ class Places:
         streams.append((space.keys.gateway, space.keys.gateway))
         found: list[Finding] = []
         for key, stream in streams:
-            async for page in rounds.stream_pages(space, key, stream):
-                oldest_ms = int(page[0][0].partition("-")[0]) if page else now_ms
-                if now_ms - oldest_ms > after_ms:
-                    found.append(_undelivered(stream, (now_ms - oldest_ms) // 1000))
-                break
+            try:
+                async for page in rounds.stream_pages(space, key, stream):
+                    oldest_ms = int(page[0][0].partition("-")[0]) if page else now_ms
+                    if now_ms - oldest_ms > after_ms:
+                        found.append(_undelivered(stream, (now_ms - oldest_ms) // 1000))
+                    break
+            except ServerRefused as error:
+                if not is_damage(error):
+                    raise
+                found.append(foreign(stream))
         return found
 
     async def dead(self) -> list[Finding]:
@@ -148,12 +163,13 @@ def _foreign_group(stream: str, group: str) -> Finding:
     )
 
 
-def _unused_queue(stream: str) -> Finding:
+def _unused_queue(name: str, streams: Collection[str]) -> Finding:
+    (first, *more) = sorted(streams)
     return Finding(
         kind="orphan",
         code="unused_queue",
-        subject=stream,
-        text="is empty, and no worker serves it",
+        subject=name if more else first,
+        text=f"is empty{f' in {len(streams)} partitions' if more else ''}, and no worker serves it",
         advice="nothing, if it will be used again; else delete it by headrace redis DEL",
         severity="note",
     )

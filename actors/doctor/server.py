@@ -73,11 +73,11 @@ def _finding(vitals: Vitals, code: str, text: str, advice: str, severity: Severi
 def _check_persistence(vitals: Vitals) -> Iterator[Finding]:
     info, settings = vitals.info, vitals.settings
     if info.get("aof_enabled") == "0":
-        lost = "since the last snapshot" if settings.get("save") else "ever"
+        lost = "what was written since the last snapshot" if settings.get("save") else "everything"
         yield _finding(
             vitals,
             "no_append_only_file",
-            f"appendonly is no: a restart of the server loses what was written {lost}",
+            f"appendonly is no: a restart of the server loses {lost}",
             "CONFIG SET appendonly yes, and write it into the server's configuration",
         )
     if info.get("aof_enabled") == "1" and settings.get("appendfsync") == "no":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from actors.doctor.finding import Finding, advice
 from actors.errors import Failure
-from kernel import PayloadUnusable
+from kernel import ActorDamaged, PayloadUnusable
 
 if TYPE_CHECKING:
     from kernel import Store, Violation
@@ -34,7 +34,9 @@ def unreadable(address: str, error: Exception) -> Finding:
         kind="invariant",
         code="unreadable",
         subject=workflow_id(address),
-        text=f"its keys cannot be read ({type(error).__name__}: {error})",
+        text=error.what
+        if isinstance(error, ActorDamaged)
+        else f"its keys cannot be read ({type(error).__name__}: {error})",
         advice=advice("unreadable"),
     )
 
@@ -61,15 +63,17 @@ def misplaced(key: str) -> Finding:
     )
 
 
-async def stopped(store: Store, address: str) -> Finding:
-    """Return why an actor was set aside."""
+async def stopped(store: Store, address: str, *, damaged: bool) -> Finding:
+    """Return why an actor was set aside. ``damaged``: its journal is, so that no code fits it."""
     reason = (await _reason(store, address)).rstrip(".")
     return Finding(
         kind="stuck",
         code="stopped",
         subject=workflow_id(address),
         text=f"is stopped: {reason}",
-        advice=f"mend the code and start workers with it; or headrace resume {workflow_id(address)}",
+        advice=advice("stopped_damaged")
+        if damaged
+        else f"mend the code and start workers with it; or headrace resume {workflow_id(address)}",
     )
 
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from actors.definitions import DEFAULT_VERSION
-from actors.errors import Failure, UnknownDefinition
+from actors.errors import Failure, NondeterminismError, UnknownDefinition
 from actors.servers.refusals import QUICK_MS, REMEMBERED_MAX, Refusals
 from actors.workflow import TurnTooLong
-from kernel import ZERO, Refused, keys
+from kernel import ZERO, ActorDamaged, Refused, journal_damage, keys, some_of
 
 if TYPE_CHECKING:
     from actors.definitions import Workflow
-    from actors.errors import NondeterminismError
     from actors.servers.host import Host
     from kernel import Record
 
@@ -37,6 +36,15 @@ def _other_python(python: str) -> str:
     return (
         f"It began under Python {python}, and this worker runs {PYTHON}: if the code was not changed, the difference "
         f"may come from there; then let workers with Python {python} finish such instances."
+    )
+
+
+def _damaged(workflow_id: str, error: ActorDamaged) -> Failure:
+    return Failure(
+        kind="WorkflowFailed",
+        error_type="JournalDamaged",
+        message=f"damaged journal: {error.what}; no change of code helps: see headrace doctor, then restore the server "
+        f"from a copy and headrace resume {workflow_id}, or end it by headrace cancel {workflow_id}",
     )
 
 
@@ -79,11 +87,18 @@ class Aside:
             self._refusals.begin_anew(address)
         return True
 
-    async def stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong) -> None:
-        """Stop an actor until its code is mended. Raises StaleTurn and the like if it has moved on."""
+    async def stop(self, address: str, record: Record, error: NondeterminismError | TurnTooLong | ActorDamaged) -> None:
+        """Stop an actor until its code, or its journal, is mended. Raises StaleTurn and the like if it has moved on."""
         replica = self._host.cache.get(address)
         if replica is not None:
             self._host.cache.drop(replica)
+        if isinstance(error, NondeterminismError):
+            error = await self.damage(address) or error  # then no code could fit it
+        if isinstance(error, ActorDamaged):
+            reason = _damaged(keys.id_of(address), error)
+            await self._stop(address, record, reason)
+            log.error("workflow stopped: its journal is damaged", workflow_id=keys.id_of(address), error=error.what)
+            return
         if isinstance(error, TurnTooLong):
             log.error(
                 "workflow stopped: its turn blocked the worker", workflow_id=keys.id_of(address), error=str(error)
@@ -96,6 +111,11 @@ class Aside:
         if record.python not in {"", PYTHON}:
             reason = replace(reason, message=f"{reason.message}\n{_other_python(record.python)}")
         await self._stop(address, record, reason)
+
+    async def damage(self, address: str) -> ActorDamaged | None:
+        """Return what is wrong with an actor's journal; None: nothing, as far as can be seen."""
+        what = await journal_damage(self._host.store.space, address)
+        return ActorDamaged(address, some_of(what)) if what else None
 
     async def condemn(self, address: str, entry: str) -> None:
         """Stop an actor whose turns have killed workers."""

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from actors.servers.server import Server
-from kernel import Entry, Held, Obsolete, PayloadUnusable, Reader
+from kernel import Entry, Held, KernelError, Obsolete, PayloadUnusable, Reader, is_damage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Auditor(Server):
         before = set(hands.held)
         listed = dict.fromkeys(await host.store.steps.held_by(host.incarnation))
         for held in listed:
-            if held not in hands.held and held.token not in hands.awaited:
+            if held not in hands.held and held.token not in hands.awaited and held.address not in host.left:
                 await self._adopt(held)
         gone = {held for held in before & hands.held.keys() if held not in listed and held.worker == host.incarnation}
         for held in sorted(gone & self._missing):
@@ -79,6 +79,10 @@ class Auditor(Server):
             pass
         except PayloadUnusable as error:
             await self._host.runner.give_up(held, error)
+        except KernelError as error:
+            if not is_damage(error):
+                raise
+            await self._host.turner.damaged(held.address, error)
 
     async def _entries(self) -> None:
         """Take up stream entries that were delivered to this worker and are not being looked at."""

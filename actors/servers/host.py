@@ -11,6 +11,7 @@ from actors.definitions import DEFAULT_VERSION
 from actors.servers.bands import band_names
 from actors.servers.cache import Cache
 from actors.servers.hands import Hands
+from actors.servers.left import Left
 from kernel import Begun, Command, KernelError, Refused, ServerUnreachable, Store, keys
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Host:
         self.jitter_seed: Final = settings.jitter_seed
         self.patience_ms: Final = PATIENCE_MS
         self.hands: Final = Hands(settings.concurrency)
+        self.left: Final = Left()
         self.cache: Final = Cache(instances_max=settings.cache_instances, bytes_max=settings.cache_bytes)
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._over = False

@@ -29,6 +29,7 @@ from kernel import (
     ServerUnreachable,
     TimedOut,
     draw_nonce,
+    is_damage,
     keys,
     read_queued,
 )
@@ -112,7 +113,7 @@ class Runner(Server):
             return
         tag, _, queue = entry.stream.partition(":q:")
         queued = read_queued(tag, queue, entry.id, entry.fields)
-        if key in host.hands.entries:
+        if key in host.hands.entries or queued.address in host.left:
             return
         host.hands.entries.add(key)
         room = host.hands.reserve(1)
@@ -133,6 +134,10 @@ class Runner(Server):
                 begun = await host.store.steps.begin(queued, worker=host.incarnation, token=token)
         except PayloadUnusable as error:
             await self.give_up(held, error)
+        except KernelError as error:
+            if not is_damage(error):
+                raise
+            await host.turner.damaged(queued.address, error)
         finally:
             hands.awaited.discard(token)
             hands.unreserve(room)
@@ -182,8 +187,11 @@ class Runner(Server):
             await self._attempt(begun)
         except (Refused, ServerUnreachable) as error:
             log.debug("an outcome was not wanted", step=begun.command.label, reason=str(error))
-        except KernelError:
-            log.exception("an outcome could not be recorded; it will be taken up again", step=begun.command.label)
+        except KernelError as error:
+            if is_damage(error):
+                self._host.left.add(held.address, error)
+            else:
+                log.exception("an outcome could not be recorded; it will be taken up again", step=begun.command.label)
         finally:
             self._execution.forget(held)
             self._host.hands.drop(held)
@@ -288,7 +296,9 @@ class Runner(Server):
             # What never began may begin elsewhere, even if it may run once only.
             unknown = _STOPPED if hands.was_started(held) else b""
             calls.append(steps.release(held, nonce=draw_nonce(), delay_ms=0, unknown=unknown))
-        await asyncio.gather(*calls)
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(error, BaseException) and not is_damage(error):
+                raise error
 
 
 def _key(held: Held) -> str:

@@ -22,6 +22,7 @@ from kernel import (
     CHUNK,
     NOT_EAGER,
     ZERO,
+    ActorDamaged,
     Appended,
     Begun,
     Command,
@@ -32,6 +33,7 @@ from kernel import (
     Gone,
     Held,
     Kept,
+    KernelError,
     NotFound,
     PayloadUnusable,
     Record,
@@ -41,6 +43,7 @@ from kernel import (
     Turned,
     draw_nonce,
     event_number,
+    is_damage,
     keys,
 )
 
@@ -69,6 +72,8 @@ class Turner:
     async def take(self, address: str, entry: str) -> None:
         """Take an actor forward until nothing is left to do for it; the ready entry is then settled."""
         hands = self._host.hands
+        if address in self._host.left:
+            return  # the audit brings the entry again
         if address in hands.turning:
             self._again[address] = entry
             return
@@ -87,6 +92,7 @@ class Turner:
         while True:
             try:
                 if await self._turn(address, entry):
+                    self._host.left.forget(address)
                     return
             except (StaleTurn, StaleGeneration, Ended):
                 continue
@@ -97,6 +103,13 @@ class Turner:
             except (NotFound, Gone):
                 self._drop(self._host.cache.get(address))
                 await self._settle(address, entry, "")
+                return
+            except AssertionError:
+                raise
+            except Exception as error:
+                if isinstance(error, KernelError) and not is_damage(error):
+                    raise
+                await self.damaged(address, error)
                 return
 
     async def _turn(self, address: str, entry: str) -> bool:
@@ -122,7 +135,7 @@ class Turner:
             await self._aside.postpone(address, record.ready)
             await self._settle(address, entry, "", unless=record.ready)
             return True
-        except (NondeterminismError, TurnTooLong) as error:
+        except (NondeterminismError, TurnTooLong, ActorDamaged) as error:
             await self._aside.stop(address, record, error)
             return False
         return await self._conclude(replica, record, entry)
@@ -152,6 +165,19 @@ class Turner:
         record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
         if record.generation == generation and record.status in TURNING:
             await self._aside.stop(address, record, error)
+
+    async def damaged(self, address: str, error: Exception) -> None:
+        """Stop an actor whose journal is damaged; one that cannot be stopped, or has something else, is left alone."""
+        stopped = False
+        try:
+            damage = error if isinstance(error, ActorDamaged) else await self._aside.damage(address)
+            record = (await self._host.store.turns.fetch(address, generation="", fed=ZERO)).record
+            if damage is not None and record.status in TURNING:
+                await self._aside.stop(address, record, damage)
+            stopped = damage is not None
+        except KernelError as reason:
+            log.debug("what is damaged could not be stopped", workflow_id=keys.id_of(address), reason=str(reason))
+        self._host.left.add(address, error, quietly=stopped)
 
     async def condemn(self, address: str, entry: str) -> None:
         """Stop an actor whose turns have killed workers."""

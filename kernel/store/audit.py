@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.event import event_number
 from kernel.store.gateway import gateway_violations
-from kernel.store.journal import other_event, outcome_event
+from kernel.store.journal import lost_events, other_event, outcome_event, some_of
 from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys, read_partition
-from kernel.store.turns import LIVE
+from kernel.store.turns import ENDED, LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kernel.store.space import Space
 
-ENDED: Final = frozenset({"completed", "failed", "canceled"})
 _REFERENCE: Final = re.compile(rb"\xc1l([0-9a-f]{40})")
+DAMAGED: Final = frozenset(
+    {"lost_event", "lost_command", "lost_outcome", "lost_payload", "double_event", "double_outcome", "future_event"}
+)
+"""Violations after which a journal cannot be replayed."""
 _WITH_OUTCOME: Final = frozenset({"step", "timer", "child", "wait", "handler"})
 
 
@@ -160,18 +163,19 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         if times > 1:
             yield Violation("double_event", f"I7: {times} events have the number {number}")
     ids = {event.id for event in events}
+    last = event_number(record["appended"])
     if record["appended"] not in ids:
         yield Violation("lost_event", f"I2: its last event {record['appended']} is not in the journal")
-    if any(event.number > event_number(record["appended"]) for event in events):
+    if any(event.number > last for event in events):
         yield Violation("future_event", "I7: the journal has events beyond the last one")
+    numbers = {event.number for event in events}
+    gaps = [n for n in range(1, last + 1) if n not in numbers]
+    if lost := [n for n in lost_events(record["generation"], record["appended"], numbers) if n < last]:
+        yield Violation("lost_event", f"I2: of its events these are not in the journal: {some_of(lost)}")
     kept, rewound = int(record.get("kept", "0").rstrip("*")), record.get("kept", "").endswith("*")
     for seq in range(1, int(record["commands"]) + 1):
-        yield from _command(actor, seq, kept=kept, rewound=rewound)
-    settled = int(record["emitted"]) if record["status"] in LIVE else 0
-    for seq, command in ((int(field[1:]), value) for field, value in journal.items() if field[0] == "k"):
-        compared = f"r{seq}" in journal or b"d" in command.split(b"|", 7)[6]
-        if not (compared and settled < seq <= kept):
-            yield Violation("stale_kept", f"I1: the journal keeps a command {seq} that nothing is compared with", seq)
+        yield from _command(actor, seq, kept=kept, rewound=rewound, gaps=gaps)
+    yield from _kept(actor, kept)
     referred = {found.decode() for field in journal.values() for found in _REFERENCE.findall(field)}
     if missing := referred - actor.large:
         yield Violation("lost_payload", f"I2: large payloads are referred to and not there: {sorted(missing)}")
@@ -179,7 +183,17 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         yield Violation("no_result", "has ended without a result")
 
 
-def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool) -> Iterator[Violation]:
+def _kept(actor: ActorKeys, kept: int) -> Iterator[Violation]:
+    """I1: commands that a restart has dropped are there only while something is to be compared with them."""
+    record, journal = actor.record, actor.journal
+    settled = int(record["emitted"]) if record["status"] in LIVE else 0
+    for seq, command in ((int(field[1:]), value) for field, value in journal.items() if field[0] == "k"):
+        compared = f"r{seq}" in journal or b"d" in command.split(b"|", 7)[6]
+        if not (compared and settled < seq <= kept):
+            yield Violation("stale_kept", f"I1: the journal keeps a command {seq} that nothing is compared with", seq)
+
+
+def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool, gaps: Sequence[int]) -> Iterator[Violation]:
     journal = actor.journal
     command = journal.get(f"c{seq}")
     if command is None:
@@ -188,14 +202,21 @@ def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool) -> Iterato
     is_open, answered, closed = seq in actor.open, f"r{seq}" in journal, f"x{seq}" in journal
     if is_open + answered + closed > 1:
         yield Violation("double_outcome", f"I1: command {seq} is open and settled at once, or settled twice", seq)
-    kind, flags = command.split(b"|", 1)[0].decode(), command.split(b"|")[6]
+    kind, at, _, _, _, _, flags, *_ = command.partition(b"\n")[0].split(b"|")
     is_void = b"v" in flags and seq > kept
     done = not (is_open or answered or closed or is_void or rewound)
     emitted = seq <= int(actor.record["emitted"]) and actor.record["status"] in LIVE
-    if done and emitted and kind in _WITH_OUTCOME:
-        yield Violation(
-            "lost_open", f"I2: command {seq} ({kind}) was carried out, but is neither open nor settled", seq
-        )
+    if done and emitted and kind.decode() in _WITH_OUTCOME:
+        # An outcome that a restart has kept may be older than the generation; no other can.
+        kept_step = kind == b"step" and seq <= kept
+        since = int(at) if kept_step else max(int(at), event_number(actor.record["generation"]))
+        what = f"I2: command {seq} ({kind.decode()})"
+        if any(number > since for number in gaps):
+            yield Violation(
+                "lost_outcome", f"{what} may have been answered: its outcome, or another event, is lost", seq
+            )
+        else:
+            yield Violation("lost_open", f"{what} was carried out, but is neither open nor settled", seq)
 
 
 def _open(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:

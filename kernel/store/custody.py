@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from kernel.errors import ServerRefused
 from kernel.store import keys
+from kernel.store.damage import is_damage
 from kernel.store.reader import Entry, Reader, found_group
 from kernel.store.replies import listed
 from kernel.store.space import Space, draw_nonce
@@ -61,7 +62,11 @@ class Custody:
         for stream, group in streams:
             reader = Reader(self._space, group=group, consumer=worker, streams=(stream,))
             for entry in await reader.pending():
-                await self._give_back(tag, stream, group, entry)
+                try:
+                    await self._give_back(tag, stream, group, entry)
+                except ServerRefused as error:
+                    if not is_damage(error):
+                        raise  # else what it is about is damaged: it stays, for whoever takes over
 
     async def _give_back(self, tag: str, stream: str, group: str, entry: Entry) -> None:
         if not entry.fields:

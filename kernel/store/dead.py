@@ -63,6 +63,8 @@ class Dead:
         found: dict[str, int] = {}
         for source in self.sources:
             stream = self.stream(source)
+            if await self._space.send(stream, "TYPE", stream) not in {b"stream", b"none"}:
+                continue  # somebody else's: the doctor says so
             length = await self._space.send(stream, "XLEN", stream)
             found[source] = length if isinstance(length, int) else 0
         return found

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from kernel.decision import AT_THE_END_TOO, ORDINARY, Command, CommandKind, Scheduling
-from kernel.event import Event, EventKind
+from kernel.event import Event, EventKind, event_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 EVENT_FAILED: Final = "event_failed"
 """How the journal calls an event that was sent with an error."""
@@ -189,6 +189,19 @@ def read_reply(field: bytes) -> Reply:
     """Return the reply in a journal field ``u<n>``."""
     status, _, payload = field.partition(b"\n")
     return Reply(status.decode(), payload)
+
+
+def lost_events(generation: str, appended: str, there: Container[int]) -> list[int]:
+    """Return the numbers of a generation's events that are not ``there``. A restart drops some of before it."""
+    return [n for n in range(event_number(generation), event_number(appended) + 1) if n not in there]
+
+
+SHOWN_MAX: Final = 10
+
+
+def some_of(many: Sequence[object]) -> str:
+    """Return the first of them as text, separated by commas."""
+    return ", ".join(map(str, many[:SHOWN_MAX])) + (f" and {len(many) - SHOWN_MAX:,} more" * (len(many) > SHOWN_MAX))
 
 
 def mailbox_event(value: bytes) -> Event:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.errors import KernelError
 from kernel.event import ZERO, Event, event_number
+from kernel.store.journal import lost_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from kernel.decision import Command
+    from kernel.store.journal import Record
 
 _NUMBERED: Final = re.compile(r"([crxahkt])(\d+)(?:\.\d+)?")
 
@@ -115,6 +117,22 @@ def _is_idle(events: Sequence[Event], consumed: str) -> bool:
     """Tell whether the actor was restarted and no turn was taken since."""
     names = [event.name for event in events if event.kind == "restarted"]
     return bool(names) and names[-1] == str(event_number(consumed))
+
+
+def perhaps_answered(
+    kept: Sequence[Command], events: Sequence[Event], closed: Mapping[int, int], record: Record
+) -> int:
+    """Return the first step to be kept whose outcome may be lost, so that it would be done twice; 0: there is none.
+
+    What an earlier restart dropped cannot be told from what is lost, so only events since the last one are looked for.
+    """
+    lost = lost_events(record.generation, record.appended, {event.number for event in events})
+    outcomes = {event.seq for event in events if event.kind == "outcome"}
+    for seq, command in enumerate(kept, 1):
+        is_bare = command.kind == "step" and seq not in outcomes and seq not in closed
+        if is_bare and any(number > command.at for number in lost):
+            return seq
+    return 0
 
 
 def _number(known: Mapping[int, Command], wanted: int | str) -> int:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kernel.errors import ServerRefused
 from kernel.store import keys
-from kernel.store.audit import ENDED, places_of
+from kernel.store.audit import places_of
 from kernel.store.replies import listed
 from kernel.store.slices import LOOK_AGAIN_S, LOOKS_MAX, PAGE, read_heads, send_all
 from kernel.store.snapshot import ActorKeys, Member, OpenCommand, pairs
-from kernel.store.turns import LIVE
+from kernel.store.turns import ENDED, LIVE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

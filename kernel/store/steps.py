@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from kernel.errors import ActorDamaged
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import read_command
@@ -267,7 +268,10 @@ class Steps:
 
     async def _begun(self, held: Held, reply: list[bytes]) -> Begun:
         payloads = self._space.payloads
-        command = read_command(await payloads.get_field(held.address, "c", reply[1]))
+        try:
+            command = read_command(await payloads.get_field(held.address, "c", reply[1]))
+        except (ValueError, TypeError, AttributeError, IndexError):
+            raise ActorDamaged(held.address, f"its journal's c{held.seq} cannot be read") from None
         details = await payloads.get(held.address, reply[5])
         return Begun(held, command, int(reply[3]), int(reply[4]), details)
 
@@ -300,4 +304,6 @@ def read_queued(tag: str, queue: str, entry: bytes, fields: list[bytes]) -> Queu
 
 def read_appended(reply: list[bytes]) -> Appended:
     """Read ``APPENDED event before consumed status``."""
-    return Appended(*(field.decode() for field in reply[1:5]))
+    # Of a damaged record fields are missing; what is recorded stands, and the next turn says what is wrong.
+    said = [(field or b"").decode() for field in reply[1:5]]
+    return Appended(*said, *[""] * (4 - len(said)))

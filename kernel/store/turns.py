@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from kernel.errors import ActorDamaged
 from kernel.event import ZERO, Event, event_number
 from kernel.refusals import Running, StaleGeneration, accepted
 from kernel.store import keys
@@ -12,20 +13,24 @@ from kernel.store.journal import (
     RECORD_FIELDS,
     Record,
     as_fed,
+    lost_events,
     mailbox_event,
     other_event,
     outcome_event,
     read_command,
     read_record,
+    some_of,
 )
 from kernel.store.replies import listed
-from kernel.store.restarting import plan_restart
+from kernel.store.restarting import perhaps_answered, plan_restart
 from kernel.store.space import Space, draw_nonce
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kernel.decision import Command, End
+
+T = TypeVar("T")
 
 FETCH_MAX: Final = 100
 """Events that one fetch returns at most."""
@@ -78,6 +83,7 @@ WHY_MAX: Final = 300
 """Characters of a reason why a journal cannot be read that are kept."""
 LIVE: Final = frozenset({"scheduled", "running", "canceling", "stopped"})
 """Statuses of actors that have not ended."""
+ENDED: Final = frozenset({"completed", "failed", "canceled"})
 NOT_EAGER: Final = Eager("", 0, ",", 0)
 
 
@@ -102,20 +108,30 @@ class Turns:
 
         Raises:
             NotFound, Gone: there is no such actor.
+            ActorDamaged: its record cannot be read.
         """
         reply = accepted(await self._space.actor_call("fetch", address, address, generation, fed, FETCH_MAX))
-        record = read_record(reply)
+        try:
+            record = read_record(reply)
+        except (ValueError, IndexError, AttributeError):  # a field that is missing ends a script's reply
+            raise ActorDamaged(address, "its record lacks fields, or has some that are no numbers") from None
         rest = reply[1 + RECORD_FIELDS :]
         if rest and rest[0] == b"GAP":
             return Fetched(record, None)
-        events = [mailbox_event(rest[i + 1]) for i in range(0, len(rest), 2)]
+        try:
+            events = [mailbox_event(rest[i + 1]) for i in range(0, len(rest), 2)]
+        except ValueError:  # not in the journal, which says what else is missing
+            return Fetched(record, None)
         return Fetched(record, await self._space.payloads.get_events(address, events) if events else events)
 
-    async def history(self, address: str, record: Record) -> History:
+    async def history(self, address: str, record: Record, *, whole: bool = True) -> History:
         """Read the journal up to the record's head, in pages.
+
+        ``whole``: none of the generation's events may be missing.
 
         Raises:
             StaleGeneration: the actor began anew meanwhile, or its server lost its last writes; fetch again.
+            ActorDamaged: something is missing, or cannot be read.
         """
         tag, since = self._space.keys.tag_of(address), self._space.stamp
         journal = keys.actor(tag, address, "journal")
@@ -124,29 +140,36 @@ class Turns:
         fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
         fields += [f"k{seq}" for seq in range(record.commands + 1, count + 1)]
         values = await self._values(tag, journal, fields)
-        events = {
-            event.number: event
-            for seq in range(1, count + 1)
-            if (field := values.get(f"r{seq}"))
-            for event in (outcome_event(seq, field),)
-            if event.number <= last
-        }
+        outcomes = {name: field for name, field in values.items() if name[0] == "r"}
+        found = read_fields(address, outcomes, lambda name, field: outcome_event(int(name[1:]), field))
+        events = {event.number: event for event in found.values() if event.number <= last}
         others = [f"e{n}" for n in range(record.first, last + 1) if n not in events]
-        for name, field in (await self._values(tag, journal, others)).items():
-            events[int(name[1:])] = other_event(field)
+        rest = await self._values(tag, journal, others)
+        facts = read_fields(address, rest, lambda _, field: other_event(field))
+        events |= {int(name[1:]): event for name, event in facts.items()}
         await self._check_still(tag, address, record)
-        written = [f"c{seq}" for seq in range(1, record.commands + 1)]
-        if self._space.stamp != since or any(name not in values for name in written):
+        written = {f"c{seq}": values.get(f"c{seq}", b"") for seq in range(1, record.commands + 1)}
+        if self._space.stamp != since:
             # What was lost may have been written again since, as another history: the pages may be of both.
             raise StaleGeneration(record.generation)
+        missing: list[object] = [name for name, field in written.items() if not field]
+        if whole:
+            missing += (f"event {number}" for number in lost_events(record.generation, record.appended, events))
+        if missing:
+            await self._check_same(tag, journal, [*fields, *others], {**values, **rest}, record)
+            raise ActorDamaged(address, f"its journal lacks {some_of(missing)}")
         payloads = self._space.payloads
-        commands = [read_command(await payloads.get_field(address, name, values[name])) for name in written]
+        whole_fields = {name: await payloads.get_field(address, name, field) for name, field in written.items()}
+        commands = list(read_fields(address, whole_fields, lambda _, field: read_command(field)).values())
+        dropped = {
+            f"k{seq}": await payloads.get_field(address, "k", field)
+            for seq in range(record.commands + 1, count + 1)
+            if (field := values.get(f"k{seq}"))
+        }
         kept: dict[int, Kept] = {}
-        for seq in range(record.commands + 1, count + 1):
-            if field := values.get(f"k{seq}"):
-                command, outcome = read_command(await payloads.get_field(address, "k", field)), values.get(f"r{seq}")
-                answered = outcome_event(seq, outcome).number if outcome and not command.detached else 0
-                kept[seq] = Kept(command, answered)
+        for name, command in read_fields(address, dropped, lambda _, field: read_command(field)).items():
+            outcome = found.get(f"r{name[1:]}")
+            kept[int(name[1:])] = Kept(command, outcome.number if outcome and not command.detached else 0)
         fed = as_fed([events[n] for n in sorted(events)])
         return History(record, commands, await payloads.get_events(address, fed), kept)
 
@@ -161,6 +184,16 @@ class Turns:
             or event_number(appended.decode() or ZERO) < event_number(record.appended)
         ):
             raise StaleGeneration(generation.decode())
+
+    async def _check_same(
+        self, tag: str, journal: str, fields: Sequence[str], read: Mapping[str, bytes], record: Record
+    ) -> None:
+        """Raise StaleGeneration if fields are not as they were read: then what is missing may be there by now."""
+        for i in range(0, len(fields), PAGE):
+            page = fields[i : i + PAGE]
+            now = listed(await self._space.send(tag, "HMGET", journal, *page))
+            if any(value != read.get(name) for name, value in zip(page, now, strict=True)):
+                raise StaleGeneration(record.generation)
 
     async def _values(self, tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
         pages = [fields[i : i + PAGE] for i in range(0, len(fields), PAGE)]
@@ -247,11 +280,14 @@ class Turns:
             Busy: what it left open is still being cleared up, or messages of it are on their way; ask again soon.
             StaleGeneration: somebody else restarted it. NotFound, Gone: there is nothing to restart.
             NoSuchCommand: there is no such command.
+            ActorDamaged: its journal cannot be read, or the outcome of a step is lost that was to be kept.
         """
         record = (await self.fetch(address, generation="", fed=ZERO)).record
         if record.status in LIVE:
             raise Running(record.status)
-        history = await self.history(address, record)
+        if record.status not in ENDED:
+            raise ActorDamaged(address, f"its status is {record.status!r}, which there is not")
+        history = await self.history(address, record, whole=False)
         tag = self._space.keys.tag_of(address)
         journal = keys.actor(tag, address, "journal")
         reply = listed(await self._space.send(tag, "HKEYS", journal))
@@ -267,6 +303,11 @@ class Turns:
             kept={seq: one.command for seq, one in history.kept.items()},
             consumed=record.consumed,
         )
+        if lost := perhaps_answered(history.commands[: plan.kept], history.events, closed, record):
+            raise ActorDamaged(
+                address,
+                f"the outcome of step {lost} is lost: it may have been done; restart from step {lost} or earlier",
+            )
         answer = await self._space.actor_call(
             "restart",
             address,
@@ -344,6 +385,17 @@ class Turns:
             "stop", address, self._space.clock, address, generation, base, payloads.encode(reason), fingerprint
         )
         accepted(reply)
+
+
+def read_fields(address: str, fields: Mapping[str, bytes], read: Callable[[str, bytes], T]) -> dict[str, T]:
+    """Read fields of a journal, by name. Raises ActorDamaged: one cannot be read."""
+    found: dict[str, T] = {}
+    for name, field in fields.items():
+        try:
+            found[name] = read(name, field)
+        except ValueError:
+            raise ActorDamaged(address, f"its journal's {name} cannot be read") from None
+    return found
 
 
 def anew(end: End | None, untaken: Sequence[int]) -> tuple[int | str, ...]:

@@ -24,10 +24,12 @@ def define(manager: WorkflowManager) -> Workflow[[str], str]:
     return checkout
 
 
-async def publish(manager: WorkflowManager, **fields: str | bytes) -> None:
+async def publish(manager: WorkflowManager, **fields: str | bytes) -> bytes:
     space = (await manager.store()).space
     words = [word for pair in fields.items() for word in pair]
-    await space.send(space.keys.gateway, "XADD", space.keys.gateway, "*", *words)
+    sent = await space.send(space.keys.gateway, "XADD", space.keys.gateway, "*", *words)
+    assert isinstance(sent, bytes)
+    return sent
 
 
 async def set_aside(manager: WorkflowManager, count: int) -> list[str]:
@@ -60,11 +62,12 @@ async def bury(manager: WorkflowManager, *, source: str, entry: str, **fields: s
 async def test_a_message_with_wrong_arguments_is_requeued_with_corrected_ones(manager: WorkflowManager) -> None:
     define(manager)
     async with manager.worker():
-        await publish(manager, type="start", workflow="checkout", id="o-1", args='{"basket": "c-1"}')
+        sent = await publish(manager, type="start", workflow="checkout", id="o-1", args='{"basket": "c-1"}')
         (letter_id,) = await set_aside(manager, 1)
         letter = await manager.dead.show(letter_id)
         assert (letter.kind, letter.workflow_id) == ("message", "o-1")
         assert "missing a required argument: 'cart'" in letter.reason
+        assert letter.message == sent.decode(), "what the sender got"
         assert letter.fields["args"] == '{"basket": "c-1"}'
         assert "headrace dead list" in of(await manager.doctor(), "dead_letters").advice
 

@@ -210,3 +210,14 @@ def test_a_cluster_that_does_not_serve_all_slots_is_named() -> None:
     cluster = Vitals(node="a:1", info={"aof_enabled": "1", "maxmemory": "9"}, cluster={"cluster_state": "fail"})
 
     assert [finding.code for finding in judge(cluster)] == ["cluster"]
+
+
+async def test_a_queue_that_nobody_serves_is_one_note_for_all_partitions(managers: Managers) -> None:
+    manager = managers(partitions=5)
+    store = await manager.store()
+    for tag in store.space.keys.tags:
+        await store.space.send(tag, "XGROUP", "CREATE", f"{tag}:q:old", "workers", "0", "MKSTREAM")
+    async with manager.worker():
+        finding = of(await manager.doctor(), "unused_queue")
+    assert finding.subject == "q:old"
+    assert "5 partitions" in finding.text
