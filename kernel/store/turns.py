@@ -79,6 +79,8 @@ class Eager(NamedTuple):
     """Commands of a queue whose oldest entry has waited longer are not begun ahead of it."""
 
 
+READINGS_MAX: Final = 3
+"""How often a history is read anew because connections changed meanwhile."""
 WHY_MAX: Final = 300
 """Characters of a reason why a journal cannot be read that are kept."""
 LIVE: Final = frozenset({"scheduled", "running", "canceling", "stopped"})
@@ -133,7 +135,22 @@ class Turns:
             StaleGeneration: the actor began anew meanwhile, or its server lost its last writes; fetch again.
             ActorDamaged: something is missing, or cannot be read.
         """
-        tag, since = self._space.keys.tag_of(address), self._space.stamp
+        for _ in range(READINGS_MAX):
+            since = self._space.stamp
+            try:
+                history = await self._read_history(address, record, whole=whole)
+            except ActorDamaged:
+                if self._space.stamp == since:
+                    raise
+                continue
+            if self._space.stamp == since:
+                return history
+            # A connection broke, or a further one was made, perhaps to a server that took over. What was lost may have
+            # been written again since, as another history: the pages may be of both.
+        raise StaleGeneration(record.generation)
+
+    async def _read_history(self, address: str, record: Record, *, whole: bool) -> History:
+        tag = self._space.keys.tag_of(address)
         journal = keys.actor(tag, address, "journal")
         last = event_number(record.appended)
         count = max(record.commands, record.kept)
@@ -149,9 +166,6 @@ class Turns:
         events |= {int(name[1:]): event for name, event in facts.items()}
         await self._check_still(tag, address, record)
         written = {f"c{seq}": values.get(f"c{seq}", b"") for seq in range(1, record.commands + 1)}
-        if self._space.stamp != since:
-            # What was lost may have been written again since, as another history: the pages may be of both.
-            raise StaleGeneration(record.generation)
         missing: list[object] = [name for name, field in written.items() if not field]
         if whole:
             missing += (f"event {number}" for number in lost_events(record.generation, record.appended, events))
