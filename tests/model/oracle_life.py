@@ -139,6 +139,8 @@ class Life:
         """Ask for an event."""
         asked = self._ask("wait", name, {})
         future = asked.future
+        if self.over:
+            return future  # code that is dropped with its instance takes nothing any more
         if kept := self.kept.get(name):
             _answer(future, kept.popleft())
         else:
