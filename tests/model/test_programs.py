@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FIXED = 60
 """Programs of the suite, the same every time."""
-FRESH_S = 5.0
+FRESH_S = 0.5
 
 
 def plain(*body: Statement, script: tuple[Happening, ...] = ()) -> Program:
