@@ -449,6 +449,14 @@ class Life:
         for was in children:
             self._adopt(was)
         self._conclude()
+        # A timer that was over before fires now, and what is begun now may be taken back by that before it has begun.
+        due_now = {one.kind for one in self.asked if one.open and self._due_ms(one) <= self.world.now_ms}
+        self.world.tied |= {"timer", "step"} <= due_now
+
+    @staticmethod
+    def _due_ms(asked: Asked) -> int:
+        length_ms: int = asked.it.get("ms" if asked.kind == "timer" else "after_ms", 0)
+        return asked.time_ms + length_ms
 
     def _is_kept(self, told: Told, start: int, at: int) -> bool:
         if told.kind != "outcome":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FIXED = 60
 """Programs of the suite, the same every time."""
-FRESH_S = 0.5
+FRESH_S = 5.0
 
 
 def plain(*body: Statement, script: tuple[Happening, ...] = ()) -> Program:
@@ -80,6 +80,15 @@ def test_two_things_on_one_ms_are_noticed() -> None:
     twins = {"do": "gather", "label": "g", "bodies": [[step("a")], [step("b")]], "whole": False}
     assert foretell(plain(twins), end_ms=1000).tied
     assert not foretell(plain(step("a"), step("b")), end_ms=1000).tied
+
+
+def test_a_timer_that_is_overdue_at_a_restart_beside_a_step_is_noticed() -> None:
+    """It fires now and takes the step back that is begun anew: before or after that has begun."""
+    late = {"do": "timeout", "label": "t", "ms": 300, "body": [step("a", ms=200), step("b", ms=1000)]}
+    canceled = Happening(250, "cancel")
+    for restarted_ms, tied in ((270, False), (500, True)):
+        script = (canceled, Happening(restarted_ms, "restart"))
+        assert foretell(plain(late, script=script), end_ms=5000).tied is tied
 
 
 def nothing(*_args: object, **_options: object) -> None:
