@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -172,13 +173,6 @@ class Runner(Server):
         # In a context of its own: what the step before set in its own is none of this one's business.
         task = asyncio.get_running_loop().create_task(self._run(begun), context=self._context.copy())
         hands.held[begun.held] = task
-        task.add_done_callback(lambda task: self._over(begun.held, task))
-
-    def _over(self, held: Held, task: asyncio.Task[None]) -> None:
-        """See to it that a command is out of hand: of a task that is cancelled before it first runs no code runs."""
-        if self._host.hands.held.get(held) is task:
-            self._execution.forget(held)
-            self._host.hands.drop(held)
 
     async def _run(self, begun: Begun) -> None:
         """Run one attempt and record what came of it; then the command is out of hand."""
@@ -193,8 +187,7 @@ class Runner(Server):
             else:
                 log.exception("an outcome could not be recorded; it will be taken up again", step=begun.command.label)
         finally:
-            self._execution.forget(held)
-            self._host.hands.drop(held)
+            self._let_go(held)
 
     async def _attempt(self, begun: Begun) -> None:
         held, hands = begun.held, self._host.hands
@@ -264,16 +257,26 @@ class Runner(Server):
         """Break off a command that is in hand and no longer wanted, unless it has run and is being recorded."""
         task = self._host.hands.held.get(held)
         if task is not None and not self._host.hands.is_finishing(held):
-            self._execution.cancel(held)
-            task.cancel()
+            self._break(held, task)
 
     def break_off(self) -> None:
         """Cancel everything in hand, recorded or not."""
         for held, task in list(self._host.hands.held.items()):
-            self._execution.cancel(held)
             if task is not None:
-                task.cancel()
+                self._break(held, task)
         self._execution.close()
+
+    def _break(self, held: Held, task: asyncio.Task[None]) -> None:
+        self._execution.cancel(held)
+        task.cancel()
+        coroutine = task.get_coro()
+        if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            # No code of a task runs that is cancelled before it first ran, so nothing else would let go of it.
+            self._let_go(held)
+
+    def _let_go(self, held: Held) -> None:
+        self._execution.forget(held)
+        self._host.hands.drop(held)
 
     async def drain(self, grace_s: float) -> None:
         """Let running steps finish within the grace time, then hand the rest to other workers at once."""
