@@ -15,7 +15,6 @@ import structlog
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kernel.store.lanes import REPLY_S_MAX
 from kernel.store.link import BACKOFF_S_MAX, LOST
 
 if TYPE_CHECKING:
@@ -29,8 +28,12 @@ log = structlog.get_logger(__name__)
 
 MESSAGES_MAX: Final = 10_000
 """Messages kept for a listener that is slow; older ones are dropped, they are hints."""
-PROBE_S: Final = 5.0
-"""How often a subscription is asked for a sign of life."""
+PROBE_S: Final = 2.0
+"""How often a subscription is asked for a sign of life, and how long that may take.
+
+Less than other replies may: a client that waits for a result notices nothing else of a frozen server, and to be wrong
+costs no more than to subscribe again.
+"""
 
 
 class Ear:
@@ -123,7 +126,8 @@ class Hearing:
             if not self._space.connector.is_memory:
                 parts.append(loop.create_task(self._probe(pubsub)))
             # Neither is of use without the other.
-            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            async with self._space.link(self._space.keys.tags[0]).unbroken():
+                await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for part in parts:
                 part.cancel()
@@ -148,12 +152,11 @@ class Hearing:
     async def _probe(self, pubsub: PubSub) -> None:
         """Ask for a sign of life now and then: a machine that lost its power closes no connection."""
         while True:
-            await asyncio.sleep(PROBE_S)
             asked_at = asyncio.get_running_loop().time()
             await cast("Any", pubsub).ping()
-            await asyncio.sleep(REPLY_S_MAX)
+            await asyncio.sleep(PROBE_S)
             if self._heard_at < asked_at:
-                raise RedisTimeoutError(f"the subscription gave no sign of life for {REPLY_S_MAX:g} s")
+                raise RedisTimeoutError(f"the subscription gave no sign of life for {PROBE_S:g} s")
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

@@ -9,6 +9,7 @@ another must not be issued before the first is answered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,7 @@ from kernel.errors import ServerUnreachable, masked
 from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from kernel.store.scripts import Script
 
@@ -60,6 +61,8 @@ class Link:
         self._closed = False
         self.broken = False
         """Whether the loss of a connection was told, and nothing was answered since."""
+        self._watched: Final[set[asyncio.Timeout]] = set()
+        """Blocks that are to be left when it breaks."""
         self.full = False
         """Whether the server was found unable to write its files, and took nothing since."""
 
@@ -104,6 +107,23 @@ class Link:
             self.broken = True
             reason = str(error) or type(error).__name__
             log.warning("connection to Redis lost, trying again", server=masked(self.url), error=reason)
+            while self._watched:
+                self._watched.pop().reschedule(0)
+
+    @contextlib.asynccontextmanager
+    async def unbroken(self) -> AsyncGenerator[None]:
+        """Run a block that waits on another connection to the same node.
+
+        Raises:
+            TimeoutError: the link broke meanwhile. A node that is frozen or cut off closes no connection, so whoever
+                only listens would wait on.
+        """
+        async with asyncio.timeout(None) as limit:
+            self._watched.add(limit)
+            try:
+                yield
+            finally:
+                self._watched.discard(limit)
 
     def restored(self) -> None:
         """A pump has a connection."""

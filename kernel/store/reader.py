@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import ServerRefused
+from kernel.store.lanes import REPLY_S_MAX
 from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
 from kernel.store.pump import AWAY, ELSEWHERE, error_word
 from kernel.store.replies import listed
@@ -125,7 +126,8 @@ class Reader:
                 if self._broken and self._on_restored is not None:
                     self._on_restored()
                 self._broken = False
-            (reply,) = await self._lane.send([words], reply_s=block_ms / 1000 + 5.0)
+            async with self._space.link(self._streams[0]).unbroken():
+                (reply,) = await self._lane.send([words], reply_s=block_ms / 1000 + REPLY_S_MAX)
         except (*LOST, RedisError):
             await self._lost()
             return None

@@ -16,6 +16,7 @@ from kernel.store.connect import connector
 from kernel.store.hearing import Hearing
 from kernel.store.link import Link
 from kernel.store.pump import Words
+from kernel.store.reader import Reader
 from kernel.store.scripts import SCRIPTS
 from kernel.store.space import Space
 
@@ -183,3 +184,26 @@ async def test_what_relies_on_a_connection_that_broke_is_not_sent_again(runner: 
         await link.call(SCRIPTS["answer"], "{t:0}", holds=lambda: link.epoch == epoch)
     assert await link.call(SCRIPTS["answer"], "{t:0}") == 1
     await link.close()
+
+
+async def test_who_waits_for_entries_of_a_node_gives_up_when_calls_to_that_node_do(runner: asyncio.Runner) -> None:
+    """A server that is frozen, or cut off, closes nothing: its reads would be waited for 5 s longer than its calls."""
+    space = Space(connector("memory://silent"), namespace="t", partitions=1)
+    await space.open()
+    stream = space.keys.gateway
+    restored: list[str] = []
+    reader = Reader(space, group="gateways", consumer="w", streams=(stream,), on_restored=lambda: restored.append("x"))
+    try:
+        assert await reader.wait(block_ms=1) == []  # it is connected, and the group is there
+        waiting = asyncio.ensure_future(reader.wait(block_ms=60_000))
+        await asyncio.sleep(0)
+        link = space.link(stream)
+        link.broke(TimeoutError())
+        async with asyncio.timeout(5):
+            assert await waiting == []
+        assert await reader.wait(block_ms=1) == []
+        assert restored == ["x"]
+    finally:
+        await reader.close()
+        await space.close()
+        drop_memory_server("memory://silent")
