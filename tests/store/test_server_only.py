@@ -11,6 +11,7 @@ from kernel.decision import End
 from kernel.errors import ServerRefused
 from kernel.store import Store
 from kernel.store.connect import connector
+from kernel.store.payloads import LARGE_BYTES
 from kernel.store.space import Space
 from tests.store.bench import EAGER, A, Bench, step, wait
 
@@ -93,6 +94,15 @@ async def test_with_memory_full_what_runs_goes_on_and_ends_and_is_cleaned_up(ben
         assert await bench.store.instances.cleanup("wf/old")
         assert await bench.store.instances.cleanup(A)
     await bench.space.check("all that")
+
+
+async def test_with_memory_full_a_large_outcome_is_recorded(bench: Bench) -> None:
+    await bench.started(step())
+    held = (await bench.begun()).held
+    large = b"x" * (LARGE_BYTES + 1)
+    async with full(bench):
+        await bench.complete(held, large)
+    assert (await bench.space.payloads.get_field(A, "r1", (await bench.journal())["r1"])).endswith(large)
 
 
 async def test_with_memory_full_workers_appear_and_stay_alive_and_the_namespace_opens(bench: Bench, url: str) -> None:
