@@ -37,6 +37,7 @@ from kernel.errors import (
 from kernel.event import ZERO, Event, EventKind, event_id, event_number
 from kernel.refusals import (
     Busy,
+    Conflict,
     Ended,
     Gone,
     Late,
@@ -68,7 +69,7 @@ from kernel.store.custody import Heartbeat
 from kernel.store.damage import check_record, is_damage, journal_damage
 from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
-from kernel.store.exclusive import Conflict, ConnectionLost, Exclusive, NoRoom
+from kernel.store.exclusive import ConnectionLost, Exclusive, NoRoom, NotQueued
 from kernel.store.gateway import FIRST, SINCE, first_entry, published_ms
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
@@ -174,6 +175,7 @@ __all__ = [
     "NoSuchLetter",
     "NotFound",
     "NotOwner",
+    "NotQueued",
     "NotStopped",
     "Obsolete",
     "OpenCommand",

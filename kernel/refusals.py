@@ -9,6 +9,8 @@ Refused
 │   └── StageLost       another turn's chunks took the place of the caller's
 ├── Obsolete            the command needs nobody any more: completed, canceled, or on another attempt
 ├── NotOwner            the command belongs to somebody else
+├── Conflict            what a mutation read has changed; run it again
+├── TooLarge            the keys hold more than is compared at once
 ├── Late                the message was delivered after its deadline; deliver it again
 ├── Running             it has not ended
 ├── Busy                it has ended, but is still being cleared up; ask again soon
@@ -82,6 +84,18 @@ class NotOwner(Refused):
     word = "NOT_OWNER"
 
 
+class Conflict(Refused):
+    """Something that the mutation read has changed; nothing was written. Run it again."""
+
+    word = "CONFLICT"
+
+
+class TooLarge(Refused):
+    """The keys hold more than a script may digest. ``facts``: how many bytes."""
+
+    word = "TOO_LARGE"
+
+
 class Late(Refused):
     """The message came after its deadline."""
 
@@ -123,6 +137,8 @@ REFUSALS: Final[dict[bytes, type[Refused]]] = {
         StageLost,
         Obsolete,
         NotOwner,
+        Conflict,
+        TooLarge,
         Late,
         Running,
         Busy,

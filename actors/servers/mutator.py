@@ -1,7 +1,8 @@
 """Mutator: runs a mutation so that its writes are there exactly when its success is recorded.
 
 What it reads is watched on a connection of the mutation's own; its buffered writes go with the completion, which checks
-the owner first. If something that was read has changed meanwhile, the function runs again.
+the owner first. If something that was read has changed meanwhile, the function runs again. At maxmemory, where Redis
+takes no transaction, it runs again too, and the completion compares what was read in place of the transaction.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.errors import Failure, HeadraceError
 from actors.servers.lines import Lines
 from actors.transaction import Transaction
-from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, NoRoom, draw_nonce
+from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, NoRoom, NotQueued, draw_nonce
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 PAUSE_S_MIN: Final = 0.02
 PAUSE_S_MAX: Final = 0.5
-"""Between runs of a mutation while its server is away, changes its place, or takes no writes; doubled each time."""
+"""Between runs of a mutation while its server is away, changes its place, or takes no writes, and after a comparison
+that failed; doubled each time."""
 CONFLICTS_MAX: Final = 1_000
 """Runs of one attempt that may lose against other writers before the attempt counts as failed."""
 
@@ -71,17 +73,24 @@ class Mutator:
         store = self._host.store
         tag = store.space.keys.tag_of(begun.held.address)
         touched: set[bytes] = set()
-        conflicts, pause_s = 0, PAUSE_S_MIN
+        conflicts, pause_s, compare = 0, PAUSE_S_MIN, False
         while conflicts < CONFLICTS_MAX:
             try:
                 async with self._lines.stand(touched), store.exclusives.one(tag) as exclusive:
-                    return await self._attempt(exclusive, definition, begun, args, kwargs, touched=touched)
+                    once = self._attempt(exclusive, definition, begun, args, kwargs, touched=touched, compare=compare)
+                    return await once
+            except NotQueued:
+                compare = True
+                continue
             except Conflict:
                 conflicts += 1
-                continue
+                if not compare:
+                    continue
+                # Without a pause it could lose a thousand times while Redis rebuilds the table of a large hash.
             except (ConnectionLost, NoRoom):
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, PAUSE_S_MAX)
+                compare = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
             # It may have been recorded: ask before running again. Obsolete says that it was, or is unwanted.
             await store.steps.adopt(begun.held)
         raise TooManyConflicts(
@@ -98,8 +107,12 @@ class Mutator:
         kwargs: dict[str, Any],
         *,
         touched: set[bytes],
+        compare: bool,
     ) -> bytes | None:
-        """Run it once; ``touched`` gets the keys that another run would have to wait for."""
+        """Run it once; ``touched`` gets the keys that another run would have to wait for.
+
+        ``compare``: do without a transaction.
+        """
         host = self._host
         space = host.store.space
         transaction = Transaction(
@@ -130,6 +143,7 @@ class Mutator:
             payload=payload,
             broken=_broken(len(transaction.writes), begun.held.attempt),
             writes=transaction.writes,
+            compare=compare,
         )
         host.hands.finishing(begun.held)
         if appended.status == "ok":

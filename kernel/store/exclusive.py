@@ -2,6 +2,9 @@
 
 The completion script is sent whole, never by its hash: inside MULTI a script that the server does not know would be
 skipped while the other commands are applied.
+
+At maxmemory Redis queues nothing between MULTI and EXEC. Then the completion is sent without them, and compares what
+the watched keys hold with what they held when the function had read them, as digests that the server made under WATCH.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.errors import KernelError
-from kernel.refusals import accepted
+from kernel.refusals import Conflict, TooLarge, accepted
 from kernel.store.link import LOST, Lane, Words
 from kernel.store.pump import AWAY, ELSEWHERE, FULL, error_text, error_word, refused
 from kernel.store.replies import listed
@@ -25,14 +28,13 @@ if TYPE_CHECKING:
 
     from kernel.store.space import Space
 
-NO_ROOM: Final = (*FULL, "OOM")
-"""Error words of a server that takes no writes. At maxmemory MULTI takes none, whatever a script begins with."""
+OUT_OF_MEMORY: Final = "OOM"
+"""Error word of a server at maxmemory: MULTI takes nothing, whatever a script begins with."""
 IDLE_MAX: Final = 16
 """Connections kept for the next mutation."""
-
-
-class Conflict(KernelError):
-    """Something that was read has changed; nothing was written. Run again."""
+COMPARED_BYTES_MAX: Final = 2**24
+"""Memory that the keys of one mutation may take together (16 MiB) to be digested: Redis does nothing else meanwhile,
+for about 120 ms at the most, and needs as much memory again."""
 
 
 class ConnectionLost(KernelError):
@@ -43,6 +45,10 @@ class NoRoom(KernelError):
     """The server takes no writes now, since its disk or its memory is full; nothing was written. Run again later."""
 
 
+class NotQueued(KernelError):
+    """At maxmemory the server takes no transaction; nothing was written. Run again at once, and compare."""
+
+
 class Exclusive:
     """One connection, used by one mutation at a time."""
 
@@ -51,6 +57,7 @@ class Exclusive:
         self._space = space
         self._tag = tag
         self._lane = lane
+        self._watched: list[bytes] = []
         self.usable = True
         """False once it broke."""
 
@@ -74,9 +81,11 @@ class Exclusive:
         (reply,) = await self._send([("WATCH", *keys)])
         if isinstance(reply, ResponseError):
             raise refused("WATCH", reply)
+        self._watched += keys
 
     async def unwatch(self) -> None:
         """Forget what was watched."""
+        self._watched.clear()
         await self._send([("UNWATCH",)])
 
     async def complete(
@@ -88,15 +97,25 @@ class Exclusive:
         payload: bytes,
         broken: bytes,
         writes: Sequence[tuple[bytes, ...]],
+        compare: bool = False,
     ) -> Appended:
-        """Record success and apply the writes, both or neither.
+        """Record success and apply the writes, both or neither; nothing is watched afterwards.
 
-        ``broken``: payload in its place if a write fails at run time; ``@APPLIED@`` in it becomes the number applied.
+        Args:
+            held: The step.
+            nonce: Of the event.
+            at_ms: Its time.
+            payload: What the mutation returned.
+            broken: Payload in its place if a write fails at run time; ``@APPLIED@`` in it becomes the number applied.
+            writes: Commands with their arguments, in order.
+            compare: Do without a transaction: what is watched is digested, and compared by the script that writes. It
+                takes a round trip more, and costs the server time by what the keys hold.
 
         Raises:
             Conflict: something watched has changed.
             ConnectionLost: it may or may not have happened.
-            NoRoom: the server takes no writes now.
+            NotQueued: the server is at maxmemory; not with ``compare``.
+            NoRoom: the server takes no writes now, or the keys are too large to be compared.
             Obsolete, NotOwner, Ended …: nothing was written.
         """
         payload = await self._space.payloads.put(held.address, held.generation, payload)
@@ -108,18 +127,40 @@ class Exclusive:
         for write in writes:
             words += (len(write), *write)
         text = SCRIPTS["complete"].text
-        replies = await self._send([("MULTI",), ("EVAL", text, 1, self._tag, *words), ("EXEC",)])
-        done = replies[-1]
-        if done is None:
-            raise Conflict("what the mutation read has changed")
-        reply: object = done if isinstance(done, ResponseError) else listed(done)[0]
-        error = next((one for one in (*replies, reply) if isinstance(one, ResponseError)), None)
-        if error is None:
+        if compare:
+            for key, fingerprint in (await self._fingerprints()).items():
+                words += (key, fingerprint)
+            (reply,) = await self._send([("EVAL", text, 1, self._tag, *words)])
+        else:
+            replies = await self._send([("MULTI",), ("EVAL", text, 1, self._tag, *words), ("EXEC",)])
+            self._watched.clear()
+            reply = _executed(replies)
+        if not isinstance(reply, ResponseError):
             return read_appended(accepted(reply))
-        if error_word(error) in NO_ROOM:
-            raise NoRoom(error_text(error))
-        self._check_node([error])
-        raise refused("complete", error)
+        word = error_word(reply)
+        if word == OUT_OF_MEMORY and not compare:
+            raise NotQueued(error_text(reply))
+        if word in {*FULL, OUT_OF_MEMORY}:
+            raise NoRoom(error_text(reply))
+        self._check_node([reply])
+        raise refused("complete", reply)
+
+    async def _fingerprints(self) -> dict[bytes, bytes]:
+        """Digest what the watched keys hold, and have held since each was watched; they are watched no more."""
+        words = (COMPARED_BYTES_MAX, *self._watched)
+        text = SCRIPTS["fingerprint"].text
+        # An empty transaction is taken also at maxmemory, and tells whether anything watched has changed by then.
+        replies = await self._send([("EVAL", text, 1, self._tag, *words), ("MULTI",), ("EXEC",)])
+        keys, self._watched = self._watched, []
+        for reply in (_executed(replies[1:]), replies[0]):
+            if isinstance(reply, ResponseError):
+                # Where DUMP is forbidden, for instance, there is nothing but to wait until there is memory again.
+                raise NoRoom(error_text(reply))
+        try:
+            fingerprints = accepted(replies[0])[1:]
+        except TooLarge as error:
+            raise NoRoom(f"the mutation's keys take {error.facts[0]} bytes: too much to be compared") from error
+        return dict(zip(keys, fingerprints, strict=True))
 
     def _check_node(self, replies: Sequence[object]) -> None:
         """Raise ConnectionLost if this node cannot be asked now, or is not the one to ask."""
@@ -145,6 +186,21 @@ class Exclusive:
         """Close the connection."""
         with suppress(*LOST, RedisError):
             await self._lane.close()
+
+
+def _executed(replies: Sequence[object]) -> object:
+    """Return what a transaction's last command came to, None if it has none; or the first error of all.
+
+    Raises:
+        Conflict: nothing was done, since something watched has changed.
+    """
+    error = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
+    if error is not None:
+        return error
+    if replies[-1] is None:
+        raise Conflict
+    results = listed(replies[-1])
+    return results[-1] if results else None
 
 
 class Exclusives:

@@ -47,7 +47,10 @@ class _FastSocket(_Socket):  # type: ignore[misc]
         me = cast("Any", self)
         server: Any = me._server  # noqa: SLF001 - as fakeredis' own eval does
         runtime: Any = me._get_server_runtime(server)  # noqa: SLF001 - as above
-        compiled: Any = server.__dict__.setdefault("_compiled", {})
+        compiled: Any = server.__dict__.get("_compiled")
+        if compiled is None:
+            server._compiled = compiled = {}  # noqa: SLF001 - as above
+            runtime.globals()[b"redis"][b"sha1hex"] = _sha1hex  # fakeredis lacks it
         function: Any = compiled.get(script)
         result: Any
         if function is None:
@@ -104,6 +107,10 @@ class Session:
     def close(self) -> None:
         """Disconnect."""
         self._socket.close()
+
+
+def _sha1hex(text: bytes) -> bytes:
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
 
 def _encoded(word: str | bytes | float) -> bytes:

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 import pytest
 
 from kernel.decision import End
 from kernel.errors import ServerRefused
+from kernel.refusals import Conflict
 from kernel.store import Store
 from kernel.store.connect import connector
+from kernel.store.exclusive import COMPARED_BYTES_MAX, NoRoom, NotQueued
 from kernel.store.payloads import LARGE_BYTES
 from kernel.store.space import Space
 from tests.store.bench import EAGER, A, Bench, step, wait
 
 pytestmark = pytest.mark.server
+
+KEY = "{t:0}:app:n"
+
+
+class Completing(TypedDict):
+    """What a mutation's completion is given."""
+
+    nonce: int
+    at_ms: int
+    payload: bytes
+    broken: bytes
+    writes: list[tuple[bytes, ...]]
+
+
+WRITING: Completing = {"nonce": 1, "at_ms": 0, "payload": b"", "broken": b"", "writes": [(b"INCR", KEY.encode())]}
 
 
 @pytest.fixture
@@ -48,8 +66,8 @@ async def test_a_mutation_does_not_rely_on_what_the_server_remembers(bench: Benc
     (held,) = await bench.store.steps.held_by("w1")
     await bench.space.send(bench.tag, "SCRIPT", "FLUSH")
     async with bench.store.exclusives.one(bench.tag) as exclusive:
-        await exclusive.complete(held, nonce=1, at_ms=0, payload=b"", broken=b"", writes=[(b"INCR", b"{t:0}:app:n")])
-    assert await bench.space.send(bench.tag, "GET", "{t:0}:app:n") == b"1"
+        await exclusive.complete(held, **WRITING)
+    assert await bench.space.send(bench.tag, "GET", KEY) == b"1"
 
 
 async def test_with_memory_full_a_start_and_an_event_are_refused_whole(bench: Bench) -> None:
@@ -103,6 +121,47 @@ async def test_with_memory_full_a_large_outcome_is_recorded(bench: Bench) -> Non
     async with full(bench):
         await bench.complete(held, large)
     assert (await bench.space.payloads.get_field(A, "r1", (await bench.journal())["r1"])).endswith(large)
+
+
+async def test_with_memory_full_a_mutation_is_not_queued_but_compared(bench: Bench) -> None:
+    await bench.started(step())
+    held = (await bench.begun()).held
+    await bench.space.send(bench.tag, "SET", KEY, "5")
+    async with full(bench):
+        async with bench.store.exclusives.one(bench.tag) as exclusive:
+            await exclusive.watch([KEY.encode()])
+            with pytest.raises(NotQueued):
+                await exclusive.complete(held, **WRITING)
+        assert await bench.space.send(bench.tag, "GET", KEY) == b"5"
+        async with bench.store.exclusives.one(bench.tag) as exclusive:
+            await exclusive.watch([KEY.encode()])
+            assert (await exclusive.complete(held, **WRITING, compare=True)).status == "ok"
+    assert await bench.space.send(bench.tag, "GET", KEY) == b"6"
+    await bench.space.check("a completion that compares")
+
+
+async def test_with_memory_full_what_another_deletes_is_a_conflict(bench: Bench) -> None:
+    await bench.started(step())
+    held = (await bench.begun()).held
+    await bench.space.send(bench.tag, "SET", KEY, "5")
+    async with full(bench), bench.store.exclusives.one(bench.tag) as exclusive:
+        await exclusive.watch([KEY.encode()])
+        await bench.space.send(bench.tag, "DEL", KEY)
+        with pytest.raises(Conflict):
+            await exclusive.complete(held, **WRITING, compare=True)
+    assert await bench.space.send(bench.tag, "EXISTS", KEY) == 0
+    assert "r1" not in await bench.journal()
+
+
+async def test_keys_that_take_much_memory_are_not_compared(bench: Bench) -> None:
+    await bench.started(step())
+    held = (await bench.begun()).held
+    await bench.space.send(bench.tag, "SETRANGE", KEY, COMPARED_BYTES_MAX, "x")
+    async with bench.store.exclusives.one(bench.tag) as exclusive:
+        await exclusive.watch([KEY.encode()])
+        with pytest.raises(NoRoom, match="too much to be compared"):
+            await exclusive.complete(held, **WRITING, compare=True)
+    assert "r1" not in await bench.journal()
 
 
 async def test_with_memory_full_workers_appear_and_stay_alive_and_the_namespace_opens(bench: Bench, url: str) -> None:
