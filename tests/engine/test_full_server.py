@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from tests.engine.process import until
 from tests.topology.single import Standalone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from actors.servers import Worker
     from tests.topology.node import Node
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.server
 
 TIMEOUT_S = 0.5
+LARGE_BYTES = 100_000
+"""More than is kept in a journal."""
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +48,16 @@ class Shop:
     """A manager with an action that ends when it is told to, and a mutation that reads what it writes."""
 
     def __init__(self, node: Node) -> None:
+        self.namespace = uuid4().hex
         self.manager = manager = WorkflowManager(
-            node.url, namespace=uuid4().hex, partitions=1, worker_timeout=TIMEOUT_S
+            node.url, namespace=self.namespace, partitions=1, worker_timeout=TIMEOUT_S
         )
         self.begun, self.may_end = asyncio.Event(), asyncio.Event()
         self.may_commit = asyncio.Event()
         self.may_commit.set()
-        self.starts = self.runs = 0
+        self.starts = self.runs = self.counting = 0
+        self.on_run: Callable[[], object] = lambda: None
+        """Called by the mutation when it has read, and before it writes."""
 
         @manager.action(name="once")
         async def once() -> str:
@@ -66,14 +71,45 @@ class Shop:
             total = int(await tx.get(tx.key("total")) or 0)
             self.runs += 1
             await self.may_commit.wait()
+            await asyncio.to_thread(self.on_run)
             tx.set(tx.key("total"), total + 1)
             return total + 1
+
+        @manager.mutation(name="note")
+        async def note(tx: Transaction, word: str) -> str:
+            tx.rpush(tx.key("noted"), word)
+            return word
 
         @manager.workflow(name="buy")
         async def buy(step: Step) -> str:
             return f"{await step.run_action(once)} {await step.run_mutation(add)}"
 
-        self.buy = buy
+        @manager.action(name="wait")
+        async def wait() -> None:
+            self.counting += 1
+            await self.may_end.wait()
+
+        @manager.workflow(name="count")
+        async def count(step: Step, times: int) -> list[int]:
+            await step.run_action(wait)
+            totals: list[int] = []
+            for _ in range(times):
+                total, _ = await asyncio.gather(step.run_mutation(add), step.run_mutation(note, "counted"))
+                totals.append(total)
+            return totals
+
+        @manager.workflow(name="load")
+        async def load(step: Step) -> list[int]:
+            await step.run_action(once)
+            large = await step.run_action(fetch)
+            again = await step.run_mutation(note.with_options(inline=True), large)
+            return [len(large), len(again), await step.run_mutation(add.with_options(inline=True))]
+
+        @manager.action(name="fetch")
+        async def fetch() -> str:
+            return "x" * LARGE_BYTES
+
+        self.buy, self.count, self.load = buy, count, load
 
 
 @asynccontextmanager
@@ -81,13 +117,8 @@ async def working(node: Node, *, workers: int = 1) -> AsyncGenerator[tuple[Shop,
     """Run workers; a workflow of theirs can be held in its action."""
     shop = Shop(node)
     manager = shop.manager
-    async with manager:
-        if workers == 1:
-            async with manager.worker() as one:
-                yield shop, [one]
-        else:
-            async with manager.worker() as one, manager.worker() as other:
-                yield shop, [one, other]
+    async with manager, AsyncExitStack() as stack:
+        yield shop, [await stack.enter_async_context(manager.worker()) for _ in range(workers)]
 
 
 @asynccontextmanager
@@ -96,6 +127,16 @@ async def unharmed() -> AsyncGenerator[None, None]:
     with capture_logs() as lines:
         yield
     assert not [line for line in lines if line["log_level"] == "error"]
+
+
+def total_of(shop: Shop) -> str:
+    """Return the key that the mutations count in."""
+    return f"{{{shop.namespace}:0}}:app:total"
+
+
+def noted_of(shop: Shop) -> str:
+    """Return the key of the list that they add to."""
+    return f"{{{shop.namespace}:0}}:app:noted"
 
 
 def fill_disk(node: Node) -> None:
@@ -175,19 +216,54 @@ async def test_at_maxmemory_starts_are_refused_and_what_runs_loses_nothing(node:
             await shop.manager.start(shop.buy)
         shop.may_end.set()
 
-        async def action_recorded() -> bool:
-            steps = await handle.steps()
-            return [step.state for step in steps][:1] == ["completed"]
-
-        await until(action_recorded)
-
-        async def mutation_running() -> bool:
-            return [step.state for step in await handle.steps()][1:] == ["running"]
-
-        await until(mutation_running)
-        node.ask("CONFIG", "SET", "maxmemory", "0")
         assert await handle.result(timeout=10) == "done 1"
         assert shop.starts == 1
+        assert node.ask("GET", total_of(shop)) == "1"
+
+
+async def test_at_maxmemory_a_mutation_runs_again_if_another_client_deletes_what_it_read(node: Node) -> None:
+    async with unharmed(), working(node) as (shop, _):
+        node.ask("SET", total_of(shop), "41")
+        shop.may_end.set()
+        shop.may_commit.clear()
+        handle = await shop.manager.start(shop.buy)
+        await until(lambda: has_run(shop, 1))
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        shop.may_commit.set()
+        shop.on_run = lambda: node.ask("DEL", total_of(shop)) if shop.runs == 2 else None
+        assert await handle.result(timeout=10) == "done 1"
+        # Refused with its transaction; then in conflict; then compared.
+        assert shop.runs == 3
+        assert node.ask("GET", total_of(shop)) == "1"
+
+
+async def test_at_maxmemory_workers_that_count_together_miss_nothing_and_count_nothing_twice(node: Node) -> None:
+    async with unharmed(), working(node, workers=3) as (shop, _):
+        handles = [await shop.manager.start(shop.count, 5) for _ in range(12)]
+
+        async def all_wait() -> bool:
+            return shop.counting == len(handles)
+
+        await until(all_wait)
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        with pytest.raises(ServerRefused, match="Raise maxmemory"):
+            await shop.manager.start(shop.count, 1)
+        shop.may_end.set()
+        totals = [total for handle in handles for total in await handle.result(timeout=20)]
+        # Each saw what the one before had left.
+        assert sorted(totals) == list(range(1, 12 * 5 + 1))
+        assert node.ask("GET", total_of(shop)) == "60"
+        assert node.ask("LLEN", noted_of(shop)) == 60
+
+
+async def test_at_maxmemory_inline_mutations_and_large_results_are_completed(node: Node) -> None:
+    async with unharmed(), working(node) as (shop, _):
+        handle = await shop.manager.start(shop.load)
+        await shop.begun.wait()
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        shop.may_end.set()
+        assert await handle.result(timeout=10) == [LARGE_BYTES, LARGE_BYTES, 1]
+        assert node.ask("GET", total_of(shop)) == "1"
 
 
 async def test_a_mutation_waits_while_its_server_is_read_only(node: Node) -> None:
