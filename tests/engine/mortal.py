@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ExecAbortError, OutOfMemoryError
 
 from kernel.store.lanes import Connector
 from kernel.store.scripts import SCRIPTS
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
 When = Literal["before", "after"]
 
 _READ = frozenset({script.sha for name, script in SCRIPTS.items() if name in {"fetch", "adopt"}})
+_EMPTY = ("MULTI", "EXEC")
 _WRITES = frozenset({"EVALSHA", "EVAL", "EXEC", "XREADGROUP", "XACK", "XDEL", "XGROUP", "HDEL", "HSET", "SET", "ZREM"})
 
 
 class Life:
     """When a process dies, and whether it has. ``die_at`` 0: never."""
 
-    def __init__(self, die_at: int = 0, when: When = "before", *, survives: bool = False) -> None:
+    def __init__(self, die_at: int = 0, when: When = "before", *, survives: bool = False, full: bool = False) -> None:
         self.die_at = die_at
         self.when = when
         self.survives = survives
         """Only the connection breaks; the process goes on."""
+        self.full = full
+        """The server takes no transactions, as at maxmemory; only what mutations send in their place is counted."""
         self.writes = 0
         self.last = ""
         """The write at which it died."""
@@ -77,24 +81,37 @@ class MortalLane:
                 if words[0] != "EXEC":
                     continue
             batch, queued = queued or [words], []
-            replies += await self._one(batch, reply_s)
+            if self._life.full and len(batch) > len(_EMPTY):
+                replies += await self._refuse(batch)
+            else:
+                replies += await self._one(batch, reply_s)
         return replies
+
+    async def _refuse(self, batch: list[Words]) -> list[object]:
+        """Answer a transaction as a server at maxmemory does, which then watches no more."""
+        await self._alive()
+        await self._lane.send([("UNWATCH",)])
+        refused = [OutOfMemoryError("command not allowed when used memory > 'maxmemory'.") for _ in batch[1:-1]]
+        return [b"OK", *refused, ExecAbortError("Transaction discarded because of previous errors.")]
 
     async def _one(self, batch: list[Words], reply_s: float) -> list[object]:
         life = self._life
         await self._alive()
-        last = is_write(batch[-1]) and not _blocks(batch[-1]) and life.count(batch[-1])
+        last = self._counts(batch[-1]) and not _blocks(batch[-1]) and life.count(batch[-1])
         if last and life.when == "before":
             life.strike()
         await self._alive()
         replies = await self._lane.send(batch, reply_s=reply_s)
-        if _blocks(batch[-1]) and replies[0] and not life.over and life.count(batch[-1]):
+        if _blocks(batch[-1]) and replies[0] and not life.full and not life.over and life.count(batch[-1]):
             # A read that finds nothing changes nothing; "before" the one that does is after the write that woke it.
             life.strike()
         if last and life.when == "after":
             life.strike()
         await self._alive()
         return replies
+
+    def _counts(self, words: Words) -> bool:
+        return words[0] == "EVAL" if self._life.full else is_write(words)
 
     async def _alive(self) -> None:
         """Never return to a dead process: its code goes no further than where it waits for Redis."""

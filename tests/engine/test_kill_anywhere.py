@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RESULT_S_MAX = 15.0
 WRITES_MIN = 90
 """The journey makes about 108 writes; fewer mean that it is no longer what this test needs."""
+COMPARING = 10
+"""What the journey's mutations send in place of transactions: the digests and the completion, of each of five."""
 SAMPLE = 20
 FAILURES_MAX = 5
 """After so many the rest would say the same."""
@@ -52,12 +54,12 @@ async def live_and_die(process: Process, ran: Ran) -> None:
     await process.die()
 
 
-async def run_with_death(url: str, die_at: int, when: When, *, together: bool = False) -> Life:
+async def run_with_death(url: str, die_at: int, when: When, *, together: bool = False, full: bool = False) -> Life:
     """Run the journey in a process that dies at a write, let another end it, check; return the first one's life."""
     namespace = uuid4().hex
-    ran, life = Ran(), Life(die_at, when)
+    ran, life = Ran(), Life(die_at, when, full=full)
     first = Process(MortalManager(url, life, namespace=namespace))
-    second = Process(MortalManager(url, namespace=namespace))
+    second = Process(MortalManager(url, Life(full=full), namespace=namespace))
     journey = define(second.manager, ran)
     if together:
         await second.start()
@@ -75,7 +77,7 @@ async def run_with_death(url: str, die_at: int, when: When, *, together: bool = 
     return life
 
 
-def run_all(points: Iterable[int], when: When, *, url: str = "", together: bool = False) -> int:
+def run_all(points: Iterable[int], when: When, *, url: str = "", together: bool = False, full: bool = False) -> int:
     """Run every point until one at which nobody dies; fail with all that went wrong; return how many died."""
     asked = os.environ.get("KILL_AT")
     failed: list[str] = []
@@ -83,7 +85,7 @@ def run_all(points: Iterable[int], when: When, *, url: str = "", together: bool 
     for die_at in [int(asked)] if asked else points:
         memory = f"memory://{uuid4().hex}"
         try:
-            life = asyncio.run(run_with_death(url or memory, die_at, when, together=together))
+            life = asyncio.run(run_with_death(url or memory, die_at, when, together=together, full=full))
         except (AssertionError, TimeoutError) as error:
             failed.append(f"KILL_AT={die_at} -k {when}: {type(error).__name__}: {error}")
             if len(failed) == FAILURES_MAX:
@@ -109,6 +111,11 @@ def test_a_death_beside_a_worker_that_lives_changes_nothing(when: When) -> None:
     points = Random(f"beside {when}").sample(range(1, WRITES_MIN), SAMPLE)
     # Two share the work, so the later points may not be reached.
     assert run_all(sorted(points), when, together=True) >= SAMPLE // 4
+
+
+@pytest.mark.parametrize("when", get_args(When))
+def test_a_death_at_maxmemory_while_a_mutation_is_completed_changes_nothing(when: When) -> None:
+    assert run_all(range(1, 100), when, full=True) >= COMPARING
 
 
 @pytest.mark.server
