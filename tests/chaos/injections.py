@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 DOWN_S_MAX: Final = 1.5
 FULL_S: Final = 1.5
 """How long a disk or a memory is full at the least."""
+SLEEPERS: Final = 3
+MUTATIONS: Final = 12
+"""So many instances that make so many mutations each, one every 0.3 s, run when memory becomes full."""
+COMMITTED_S_MAX: Final = 10.0
+"""After so long at least one of them must have been committed."""
 SLACK_BYTES: Final = 2_000
 """What a full disk still takes: not even a whole transition."""
 EVERYTHING: Final = "1gb"
@@ -116,15 +121,23 @@ def _size_of_log(node: Node) -> int:
 
 
 async def _memory(stage: Stage, size: float) -> Injected:
-    """Allow less memory than is used: starts are refused, what runs goes on."""
+    """Allow less memory than is used: starts are refused, what runs goes on, mutations included."""
     node = stage.node
+    orders = [stage.load.submit("sleeper", MUTATIONS) for _ in range(SLEEPERS)]
+    while not all(order.acknowledged_s or order.refused for order in orders):  # noqa: ASYNC110 - the load sets it
+        await asyncio.sleep(0.01)
     at_s = time.time()
     await stage.ask(lambda: node.set(maxmemory="1mb"))
     try:
+        before = await stage.committed()
         await asyncio.sleep(FULL_S + 2 * size)
+        deadline = at_s + COMMITTED_S_MAX
+        while (mutations := await stage.committed() - before) == 0 and time.time() < deadline:  # noqa: ASYNC110 - others do it
+            await asyncio.sleep(0.05)
     finally:
         await stage.ask(lambda: node.set(maxmemory=EVERYTHING))
-    return Injected("memory", at_s, time.time())
+    note = f"{mutations} mutations committed meanwhile"
+    return Injected("memory", at_s, time.time(), note=note, mutations=mutations)
 
 
 async def _until(stage: Stage, node: Node, condition: Callable[[], bool]) -> None:

@@ -137,6 +137,10 @@ class Oracle:
             if total != sum(pairs.values()):
                 self.verdict.faults.append(f"{tag}: {sum(pairs.values())} mutations, but the total says {total}")
         self.verdict.counts["mutations"] = sum(committed.values())
+        for done in self._stage.injected:
+            if done.mutations == 0:
+                lasted = f"{done.until_s - done.at_s:.1f} s"
+                self.verdict.faults.append(f"no mutation was committed in the {lasted} of {done.kind}: they must go on")
         wanted = {
             f"{suffix}": order
             for order in self._stage.load.orders

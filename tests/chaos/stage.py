@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
-from tests.chaos.app import make_app
+from tests.chaos.app import TOTAL, make_app
 from tests.chaos.crew import Crew
 from tests.chaos.load import Load
 from tests.chaos.trace import Mark, read_marks
@@ -43,6 +43,8 @@ class Injected(NamedTuple):
     pid: int = 0
     """Of that worker."""
     note: str = ""
+    mutations: int | None = None
+    """How many were committed meanwhile; None: nobody counted."""
 
 
 class Settings(NamedTuple):
@@ -130,6 +132,12 @@ class Stage:
     def marks(self) -> list[Mark]:
         """Return what steps have left so far."""
         return read_marks(self.trace)
+
+    async def committed(self) -> int:
+        """Return how many mutations were committed so far."""
+        space = (await self.app.manager.store()).space
+        found = [await space.send(tag, "GET", f"{tag}:app:{TOTAL}") for tag in space.keys.tags]
+        return sum(int(total) for total in found if isinstance(total, bytes))
 
     def in_hand(self, pid: int) -> tuple[str, ...]:
         """Return the workflows of which a process has begun a step and not ended it."""

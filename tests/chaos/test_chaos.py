@@ -12,7 +12,7 @@ from tests.chaos.app import COMMITTED
 from tests.chaos.oracle import Oracle
 from tests.chaos.run import run
 from tests.chaos.schedule import KINDS
-from tests.chaos.stage import Settings, Stage
+from tests.chaos.stage import Injected, Settings, Stage
 from tests.topology.places import NotHere, make
 
 if TYPE_CHECKING:
@@ -68,12 +68,14 @@ async def test_the_oracle_sees_what_is_broken_on_purpose() -> None:
         f"{orders['family'].id} was refused without saying what to do",
         "I5: the index ghost:completed has wf/ghost, which is gone",
         "left over after the cleanup",
+        "no mutation was committed in the 2.0 s of memory",
     ):
         assert wanted in faults
 
 
 async def _break_everything(stage: Stage, space: Space, orders: dict[str, Order]) -> None:
     """Do what the engine must never do."""
+    stage.injected.append(Injected("memory", 1.0, 3.0, mutations=0))
 
     def tag(flow: str) -> str:
         return space.keys.tag_of(f"wf/{orders[flow].id}")
