@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from kernel.errors import KernelError
 from kernel.refusals import Conflict, TooLarge, accepted
 from kernel.store.link import LOST, Lane, Words
-from kernel.store.pump import AWAY, ELSEWHERE, FULL, error_text, error_word, refused
+from kernel.store.pump import AWAY, ELSEWHERE, FULL, OUT_OF_MEMORY, error_text, error_word, refused
 from kernel.store.replies import listed
 from kernel.store.scripts import SCRIPTS
 from kernel.store.steps import Appended, Held, read_appended
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from kernel.store.space import Space
 
-OUT_OF_MEMORY: Final = "OOM"
-"""Error word of a server at maxmemory: MULTI takes nothing, whatever a script begins with."""
 IDLE_MAX: Final = 16
 """Connections kept for the next mutation."""
 COMPARED_BYTES_MAX: Final = 2**24

@@ -29,6 +29,8 @@ AWAY: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "
 """Error words of a node that cannot serve now, or is no longer the one to ask."""
 FULL: Final = ("MISCONF",)
 """Error words of a node that cannot write its files now: whoever has the patience waits until it can."""
+OUT_OF_MEMORY: Final = "OOM"
+"""Error word of a node at maxmemory. Of a script it refuses the first write at most; of what is queued, everything."""
 ELSEWHERE: Final = ("MOVED", "ASK")
 """Error words of a node that does not serve the slot any more, or not this key."""
 _NESTED: Final = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from kernel.errors import ServerRefused
 from kernel.store.lanes import REPLY_S_MAX
 from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
-from kernel.store.pump import AWAY, ELSEWHERE, error_word
+from kernel.store.pump import AWAY, ELSEWHERE, OUT_OF_MEMORY, error_word
 from kernel.store.replies import listed
 
 if TYPE_CHECKING:
@@ -164,8 +164,11 @@ async def found_group(space: Space, stream: str, group: str) -> None:
     try:
         await space.send(stream, "XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
     except ServerRefused as error:
-        if "BUSYGROUP" not in error.error:
+        if "BUSYGROUP" in error.error:
+            return
+        if not error.error.startswith(OUT_OF_MEMORY):
             raise
+        await space.call("group", stream, group)
 
 
 def _is_missing(error: ResponseError) -> bool:

@@ -17,8 +17,13 @@ _LINE: Final = re.compile(rb'\+\d+\.\d+ \[\d+ (\S+)\] "([^"]*)"(.*)')
 _WORD: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _KEYLESS: Final = frozenset({b"PUBLISH", b"TIME"})
 _ALL_KEYS: Final = frozenset({b"DEL", b"UNLINK", b"EXISTS"})
-_SECOND: Final = frozenset({b"XGROUP"})
+_SECOND: Final = frozenset({b"XGROUP", b"MEMORY"})
 _NAMES: Final = {script.sha.encode(): name for name, script in SCRIPTS.items()}
+_NAMES_OF_TEXTS: Final = {
+    script.text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n").encode(): name
+    for name, script in SCRIPTS.items()
+}
+"""By their texts as MONITOR shows them."""
 _RETRY_S: Final = 0.05
 
 
@@ -73,8 +78,8 @@ class SlotWatch:
 
     def _begin(self, words: bytes) -> tuple[str, int]:
         text, _, key = (match.group(1) for match, _ in zip(_WORD.finditer(words), range(3), strict=False))
-        # Two are sent whole, not by their hash.
-        name = _NAMES.get(text) or ("heartbeat" if key.endswith(b":workers") else "complete")
+        # Some are sent whole, not by their hash.
+        name = _NAMES.get(text) or _NAMES_OF_TEXTS.get(text, "unknown")
         self.seen.add(name)
         return name, slot_of(key.decode())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from actors import Step, WorkflowManager
+from actors import Step, Transaction, WorkflowManager
+from kernel import Appended, Exclusive, Held
+from kernel.store import keys
 from kernel.store.mending import Mendable
 from kernel.store.rounds import Placed
 from kernel.store.scripts import SCRIPTS
@@ -21,16 +23,32 @@ SESSION_MIN = 40
 
 
 async def test_every_script_touches_keys_of_its_own_slot_alone(
-    here: Here, manager: WorkflowManager, slots: SlotWatch, request: pytest.FixtureRequest
+    here: Here,
+    manager: WorkflowManager,
+    slots: SlotWatch,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @manager.workflow(name="child")
     async def child(step: Step) -> None:
         await step.await_event("go")
 
+    @manager.mutation(name="note")
+    async def note(tx: Transaction) -> None:
+        await tx.get(tx.key("read"))
+        tx.set(tx.key("written"), 1)
+
     @manager.workflow(name="parent")
     async def parent(step: Step) -> None:
+        await step.run_mutation(note)
         await step.run_workflow(child.with_options(id="the child"))
 
+    async def compares(self: Exclusive, held: Held, **what: Any) -> Appended:  # noqa: ANN401 - whatever it is given
+        return await complete(self, held, **(what | {"compare": True}))
+
+    # As at maxmemory.
+    complete = Exclusive.complete
+    monkeypatch.setattr(Exclusive, "complete", compares)
     async with here.working(manager):
         handle, store = await manager.start(parent), await manager.store()
 
@@ -48,6 +66,7 @@ async def test_every_script_touches_keys_of_its_own_slot_alone(
             await store.mending.mend(handle.address, what, commands=[1])
         await store.mending.drop(Placed(tag, "delayed", "nobody's", ""))
         await store.mending.purge("wf/nobody")
+        await store.space.call("group", keys.shared(tag, "q:default"), "workers")
         await manager.handle("the child").send_event("go")
         await handle.result()
     assert slots.calls > CALLS_MIN

@@ -256,6 +256,16 @@ async def test_at_maxmemory_workers_that_count_together_miss_nothing_and_count_n
         assert node.ask("LLEN", noted_of(shop)) == 60
 
 
+async def test_at_maxmemory_a_worker_that_starts_goes_on_with_what_runs(node: Node) -> None:
+    shop = Shop(node)
+    async with unharmed(), shop.manager as manager:
+        shop.may_end.set()
+        handle = await manager.start(shop.buy)
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        async with manager.worker():
+            assert await handle.result(timeout=10) == "done 1"
+
+
 async def test_at_maxmemory_inline_mutations_and_large_results_are_completed(node: Node) -> None:
     async with unharmed(), working(node) as (shop, _):
         handle = await shop.manager.start(shop.load)

@@ -11,10 +11,11 @@ import pytest
 from kernel.decision import End
 from kernel.errors import ServerRefused
 from kernel.refusals import Conflict
-from kernel.store import Store
+from kernel.store import Store, keys
 from kernel.store.connect import connector
 from kernel.store.exclusive import COMPARED_BYTES_MAX, NoRoom, NotQueued
 from kernel.store.payloads import LARGE_BYTES
+from kernel.store.reader import found_group
 from kernel.store.space import Space
 from tests.store.bench import EAGER, A, Bench, step, wait
 
@@ -168,10 +169,13 @@ async def test_with_memory_full_workers_appear_and_stay_alive_and_the_namespace_
     async with full(bench):
         await bench.store.custody.register("w1", "about")
         assert await bench.store.custody.heartbeat("w1", 1)
+        for stream in ("q:default", "q:new"):
+            await found_group(bench.space, keys.shared(bench.tag, stream), "workers")
         other = Space(connector(url), namespace="t", partitions=None, default_partitions=1)
         await other.open()
         assert await Store(other).custody.living()
         await other.close()
+    assert await bench.space.send(bench.tag, "EXISTS", keys.shared(bench.tag, "q:new")) == 1
 
 
 async def test_with_memory_full_an_eager_command_is_granted_whole(bench: Bench) -> None:
