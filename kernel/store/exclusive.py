@@ -145,10 +145,10 @@ class Exclusive:
 
     async def _fingerprints(self) -> dict[bytes, bytes]:
         """Digest what the watched keys hold, and have held since each was watched; they are watched no more."""
-        words = (COMPARED_BYTES_MAX, *self._watched)
         text = SCRIPTS["fingerprint"].text
+        words: Words = ("EVAL", text, 1, self._tag, COMPARED_BYTES_MAX, *self._watched)
         # An empty transaction is taken also at maxmemory, and tells whether anything watched has changed by then.
-        replies = await self._send([("EVAL", text, 1, self._tag, *words), ("MULTI",), ("EXEC",)])
+        replies = await self._send([words, ("MULTI",), ("EXEC",)])
         keys, self._watched = self._watched, []
         for reply in (_executed(replies[1:]), replies[0]):
             if isinstance(reply, ResponseError):

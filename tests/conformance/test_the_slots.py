@@ -44,7 +44,8 @@ async def test_every_script_touches_keys_of_its_own_slot_alone(
         await step.run_workflow(child.with_options(id="the child"))
 
     async def compares(self: Exclusive, held: Held, **what: Any) -> Appended:  # noqa: ANN401 - whatever it is given
-        return await complete(self, held, **(what | {"compare": True}))
+        what["compare"] = True
+        return await complete(self, held, **what)
 
     # As at maxmemory.
     complete = Exclusive.complete

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernel.refusals import Ended, Gone, NotFound, NotOwner, Obsolete, StaleGeneration
+from kernel.refusals import Conflict, Ended, Gone, NotFound, NotOwner, Obsolete, StaleGeneration
 from kernel.store import keys
-from kernel.store.exclusive import Conflict
 from kernel.store.journal import read_outcome
 from kernel.store.steps import Held
 from tests.store.bench import A, Bench, child, step, wait
