@@ -32,7 +32,7 @@ IDLE_MAX: Final = 16
 """Connections kept for the next mutation."""
 COMPARED_BYTES_MAX: Final = 2**24
 """Memory that the keys of one mutation may take together (16 MiB) to be digested: Redis does nothing else meanwhile,
-for about 120 ms at the most, and needs as much memory again."""
+for about 120 ms at the most, and needs twice as much memory again for that time."""
 
 
 class ConnectionLost(KernelError):
