@@ -187,7 +187,7 @@ class Exclusive:
 
 
 def _executed(replies: Sequence[object]) -> object:
-    """Return what a transaction's last command came to, None if it has none; or the first error of all.
+    """Return what a transaction's command came to, None if it has none; or the first error of all.
 
     Raises:
         Conflict: nothing was done, since something watched has changed.
@@ -198,7 +198,7 @@ def _executed(replies: Sequence[object]) -> object:
     if replies[-1] is None:
         raise Conflict
     results = listed(replies[-1])
-    return results[-1] if results else None
+    return results[0] if results else None
 
 
 class Exclusives:

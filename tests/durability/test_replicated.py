@@ -74,6 +74,16 @@ async def test_without_a_replica_everything_waits_and_then_says_what_to_do(pair:
 
 
 @pytest.mark.server
+async def test_at_maxmemory_mutations_are_completed_on_a_replica_too(pair: Pair) -> None:
+    async with shop(pair.url) as manager, manager.worker():
+        handle = await manager.start(manager.get_workflow("flow").with_options(id="f"), MUTATIONS)
+        await until(lambda: pair.primary.ask("GET", "{default:0}:app:count"))
+        pair.primary.ask("CONFIG", "SET", "maxmemory", "1")
+        assert await handle.result() == MUTATIONS
+        assert int(pair.replica.ask("GET", "{default:0}:app:count")) == MUTATIONS
+
+
+@pytest.mark.server
 async def test_a_failover_loses_nothing_that_was_answered_and_no_mutation_is_done_twice() -> None:
     with Sentinels() as place:
         async with shop(place.url) as manager, manager.worker(concurrency=10):

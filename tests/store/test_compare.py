@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from redis.exceptions import ResponseError
 
 from kernel.refusals import Conflict, NotOwner, Obsolete
 from kernel.store import keys
-from kernel.store.exclusive import Exclusive
+from kernel.store.exclusive import Exclusive, NoRoom
 from kernel.store.journal import read_outcome
 from tests.store.bench import A, Bench, step
 
@@ -53,10 +54,11 @@ CHANGES: Sequence[tuple[str, Command]] = (
 
 
 class Between:
-    """A lane on which another client does something before the completion is sent."""
+    """A lane on which another client does something before the completion is sent. ``forbidden``: to use DUMP."""
 
-    def __init__(self, lane: Lane, bench: Bench, commands: Sequence[tuple[str | int, ...]]) -> None:
+    def __init__(self, lane: Lane, bench: Bench, commands: Sequence[tuple[str | int, ...]], *, forbidden: bool) -> None:
         self._lane = lane
+        self._forbidden = forbidden
         self._bench = bench
         self._commands = commands
 
@@ -64,7 +66,10 @@ class Between:
         if len(commands) == 1 and commands[0][0] == "EVAL":
             for words in self._commands:
                 await self._bench.space.send(self._bench.tag, *words)
-        return await self._lane.send(commands, reply_s=reply_s)
+        replies = await self._lane.send(commands, reply_s=reply_s)
+        if self._forbidden and commands[0][0] == "EVAL":
+            replies[0] = ResponseError("The user executing the script can't run this command or subcommand")
+        return replies
 
     async def close(self) -> None:
         await self._lane.close()
@@ -78,24 +83,36 @@ class Case:
         self.held = held
         self.read = keys.shared(bench.tag, "app:read")
         self.written = keys.shared(bench.tag, "app:written")
+        self.writes: Sequence[Command] = [("INCR",), ("INCR",)]
 
     async def ask(self, command: Command) -> object:
         """Run a command on the key that is read."""
         return await self.bench.space.send(self.bench.tag, command[0], self.read, *command[1:])
 
-    async def complete(self, *, meanwhile: Sequence[Command] = (), watched: Sequence[Command] = ()) -> Appended:
+    async def complete(
+        self, *, meanwhile: Sequence[Command] = (), watched: Sequence[Command] = (), forbidden: bool = False
+    ) -> Appended:
         """Complete it. ``meanwhile``: what another client does right before; ``watched``: before the digests."""
         bench = self.bench
         others = [(words[0], self.read, *words[1:]) for words in meanwhile]
-        exclusive = Exclusive(bench.space, bench.tag, Between(await bench.space.open_lane(bench.tag), bench, others))
+        lane = Between(await bench.space.open_lane(bench.tag), bench, others, forbidden=forbidden)
+        exclusive = Exclusive(bench.space, bench.tag, lane)
         try:
             await exclusive.watch([self.read.encode()])
             await exclusive.watch([self.written.encode()])
             for command in watched:
                 await self.ask(command)
-            writes = [(b"INCR", self.written.encode()), (b"INCR", self.written.encode())]
+            writes = [
+                tuple(str(word).encode() for word in (words[0], self.written, *words[1:])) for words in self.writes
+            ]
             return await exclusive.complete(
-                self.held, nonce=1, at_ms=bench.now, payload=b"ok", broken=b"", writes=writes, compare=True
+                self.held,
+                nonce=1,
+                at_ms=bench.now,
+                payload=b"ok",
+                broken=b"@APPLIED@ were",
+                writes=writes,
+                compare=True,
             )
         finally:
             await exclusive.close()
@@ -164,6 +181,22 @@ async def test_a_key_that_is_only_written_is_compared_too(bench: Bench) -> None:
     with pytest.raises(Conflict):
         await case.complete(meanwhile=[("SET", "no number")])
     assert "r1" not in await bench.journal()
+
+
+async def test_a_write_that_breaks_is_recorded_as_a_failure_that_says_how_many_were_applied(bench: Bench) -> None:
+    case = await begun(bench)
+    case.writes = [("SET", "text"), ("INCR",), ("SET", "never")]
+    assert (await case.complete()).status == "failed"
+    outcome = read_outcome((await bench.journal())["r1"])
+    assert (outcome.status, outcome.payload) == ("failed", b"000000001 were")
+    assert await case.count() == b"text"
+
+
+async def test_a_server_that_may_not_be_asked_for_digests_is_waited_for(bench: Bench) -> None:
+    case = await begun(bench)
+    with pytest.raises(NoRoom, match="can't run this command"):
+        await case.complete(forbidden=True)
+    assert await case.count() is None
 
 
 async def test_it_is_recorded_once(bench: Bench) -> None:
