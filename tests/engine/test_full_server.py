@@ -13,12 +13,14 @@ from structlog.testing import capture_logs
 
 from actors import Step, Transaction, WorkflowManager
 from kernel import ServerRefused
+from kernel.store.exclusive import COMPARED_BYTES_MAX
 from tests.engine.process import until
 from tests.topology.single import Standalone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
+    from actors.definitions import Action
     from actors.servers import Worker
     from tests.topology.node import Node
 
@@ -55,7 +57,7 @@ class Shop:
         self.begun, self.may_end = asyncio.Event(), asyncio.Event()
         self.may_commit = asyncio.Event()
         self.may_commit.set()
-        self.starts = self.runs = self.counting = 0
+        self.starts = self.runs = self.notes = self.counting = 0
         self.on_run: Callable[[], object] = lambda: None
         """Called by the mutation when it has read, and before it writes."""
 
@@ -75,14 +77,21 @@ class Shop:
             tx.set(tx.key("total"), total + 1)
             return total + 1
 
-        @manager.mutation(name="note")
-        async def note(tx: Transaction, word: str) -> str:
-            tx.rpush(tx.key("noted"), word)
-            return word
-
         @manager.workflow(name="buy")
         async def buy(step: Step) -> str:
             return f"{await step.run_action(once)} {await step.run_mutation(add)}"
+
+        self.buy, self.add = buy, add
+        self._define_more(once)
+
+    def _define_more(self, once: Action[[], str]) -> None:
+        manager, add = self.manager, self.add
+
+        @manager.mutation(name="note")
+        async def note(tx: Transaction, word: str) -> str:
+            self.notes += 1
+            tx.rpush(tx.key("noted"), word)
+            return word
 
         @manager.action(name="wait")
         async def wait() -> None:
@@ -98,6 +107,11 @@ class Shop:
                 totals.append(total)
             return totals
 
+        @manager.workflow(name="jot")
+        async def jot(step: Step) -> str:
+            await step.run_action(once)
+            return await step.run_mutation(note, "noted")
+
         @manager.workflow(name="load")
         async def load(step: Step) -> list[int]:
             await step.run_action(once)
@@ -109,7 +123,7 @@ class Shop:
         async def fetch() -> str:
             return "x" * LARGE_BYTES
 
-        self.buy, self.count, self.load = buy, count, load
+        self.count, self.load, self.jot = count, load, jot
 
 
 @asynccontextmanager
@@ -276,6 +290,20 @@ async def test_at_maxmemory_inline_mutations_and_large_results_are_completed(nod
         assert node.ask("GET", total_of(shop)) == "1"
 
 
+async def test_at_maxmemory_a_mutation_on_keys_too_large_to_be_compared_waits_for_memory(node: Node) -> None:
+    async with unharmed(), working(node) as (shop, _):
+        node.ask("RPUSH", noted_of(shop), "x" * (COMPARED_BYTES_MAX + 1))
+        handle = await shop.manager.start(shop.jot)
+        await shop.begun.wait()
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        shop.may_end.set()
+        await until(lambda: has_noted(shop, 4))
+        assert node.ask("LLEN", noted_of(shop)) == 1
+        node.ask("CONFIG", "SET", "maxmemory", "0")
+        assert await handle.result(timeout=10) == "noted"
+        assert node.ask("LLEN", noted_of(shop)) == 2
+
+
 async def test_a_mutation_waits_while_its_server_is_read_only(node: Node) -> None:
     async with unharmed(), working(node) as (shop, _):
         shop.may_end.set()
@@ -287,6 +315,11 @@ async def test_a_mutation_waits_while_its_server_is_read_only(node: Node) -> Non
         await until(lambda: has_run(shop, 2))
         node.ask("REPLICAOF", "NO", "ONE")
         assert await handle.result(timeout=10) == "done 1"
+
+
+async def has_noted(shop: Shop, times: int) -> bool:
+    """Tell whether the other mutation's function has been called so often."""
+    return shop.notes >= times
 
 
 async def has_run(shop: Shop, times: int) -> bool:
