@@ -19,7 +19,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from tests.model.observed import Observed
-from tests.model.oracle_life import Life, Reply
+from tests.model.oracle_life import Life
+from tests.model.oracle_told import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
