@@ -24,10 +24,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long (default: 60)")
     parser.add_argument("--seed", type=int, help="this program alone (default: fresh ones)")
     parser.add_argument(
-        "--moments", action="store_true", help="cancel, restart and delete at every write of the worker, instead"
+        "--moments",
+        type=positive,
+        nargs="?",
+        const=sys.maxsize,
+        metavar="MAX",
+        help="instead: cancel, restart and delete at every write of the worker, or at so many of each program",
     )
     parser.add_argument(
         "--moment",
+        type=read_moment,
         metavar="WRITE:WHEN:WHAT",
         help=f"of --moments --seed, this one alone; WHEN: {', '.join(WHENS)}; WHAT: {', '.join(WHATS)}",
     )
@@ -37,15 +43,12 @@ def main() -> int:
     if options.moment is not None:
         if not options.moments or options.seed is None:
             parser.error("--moment: say of which program, --moments --seed N")
-        try:
-            return try_one(options.seed, Moment.read(options.moment))
-        except ValueError:
-            parser.error(f"--moment {options.moment}: give WRITE:WHEN:WHAT, such as 12:after:cancel")
+        return try_one(options.seed, options.moment)
     first = random.randrange(1 << 40) if options.seed is None else options.seed
     seeds = count(first) if options.seed is None else iter([first])
     if options.moments:
         tried = moments.Tally()
-        left = moments.run(seeds, seconds=options.seconds, tally=tried)
+        left = moments.run(seeds, seconds=options.seconds, tally=tried, moments_max=options.moments)
         report_moments(tried, first)
         return verdict(left, "nothing is left after any of these moments")
     tally = Tally()
@@ -57,6 +60,21 @@ def main() -> int:
         if tally.programs
         else "the program's outcome is not defined: nothing was compared",
     )
+
+
+def positive(text: str) -> int:
+    """Read a number of 1 or more."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number of 1 or more, or none for every moment")
+    return int(text)
+
+
+def read_moment(text: str) -> Moment:
+    """Read a moment."""
+    try:
+        return Moment.read(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give WRITE:WHEN:WHAT, such as 12:after:cancel") from None
 
 
 def try_one(seed: int, moment: Moment) -> int:

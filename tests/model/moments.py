@@ -82,13 +82,14 @@ def run(seeds: Iterable[int], *, seconds: float, tally: Tally, moments_max: int 
             if found := _play(undisturbed):
                 return found
             tally.writes += undisturbed.writes
-            for moment in moments_of(seed, undisturbed.writes)[:moments_max]:
+            moments = moments_of(seed, undisturbed.writes)
+            for moment in moments[:moments_max]:
                 if time.monotonic() > until:
                     return None
                 if found := trial(program, moment):
                     return found
                 tally.count(moment)
-            tally.whole += moments_max is None
+            tally.whole += moments_max is None or len(moments) <= moments_max
     return None
 
 
