@@ -97,6 +97,16 @@ def test_a_timer_that_is_overdue_at_a_restart_beside_a_step_is_noticed() -> None
         assert foretell(plain(late, script=script), end_ms=5000).tied is tied
 
 
+def test_timers_that_are_overdue_at_a_restart_fire_in_the_order_in_which_they_were_due() -> None:
+    later, sooner = ([{"do": "sleep", "label": f"z{ms}", "ms": ms}] for ms in (30_000, 20_000))
+    child = {"do": "child", "label": "c", "mode": "await", "id": False, "body": [later[0] | {"ms": 100_000}]}
+    race = {"do": "race", "label": "f", "waits": False, "bodies": [later, sooner, [step("a"), child]]}
+    program = plain(race, script=(Happening(15_001, "cancel"), Happening(60_003, "restart")))
+    assert foretell(program, end_ms=200_000).result == ["a#1", "z20000", ["f", 1]]
+    with quiet():
+        assert compare(program) == []
+
+
 def nothing(*_args: object, **_options: object) -> None:
     """Stand in for what is not done."""
 
