@@ -40,12 +40,12 @@ class Auditor(Server):
             group.create_task(self._audit_forever())
 
     async def _hear_revoked(self) -> None:
-        """Break off at once what a script took back while it ran here."""
+        """Break off at once what a script took back while it ran here; what is about to come here does not begin."""
         host = self._host
         channels = tuple(f"{tag}:revoked" for tag in host.store.space.keys.tags)
         async for message in host.store.hearing.messages(*channels):
             held = Held.of(message)
-            if held.worker == host.incarnation and held in host.hands.held:
+            if held.worker == host.incarnation and host.hands.revoke(held):
                 host.runner.cancel(held)
 
     async def _audit_forever(self) -> None:
@@ -59,6 +59,7 @@ class Auditor(Server):
     async def audit(self) -> None:
         """Take up what is held or delivered and not in hand; break off what is in hand and no longer held."""
         host, hands = self._host, self._host.hands
+        hands.forget_revoked()
         before = set(hands.held)
         listed = dict.fromkeys(await host.store.steps.held_by(host.incarnation))
         for held in listed:

@@ -28,6 +28,8 @@ class Hands:
         self.held: dict[Held, asyncio.Task[None] | None] = {}
         self.awaited: set[str] = set()
         """Tokens of calls under way that may bring commands into hand."""
+        self._revoked: set[Held] = set()
+        """Commands that were taken back while the reply that brings them into hand is awaited."""
         self.turning: set[str] = set()
         """Addresses whose turn is under way."""
         self.entries: set[tuple[str, bytes]] = set()
@@ -71,6 +73,24 @@ class Hands:
             return False
         self.held[held] = None
         return True
+
+    def revoke(self, held: Held) -> bool:
+        """Note that a command was taken back; True: it is in hand, and to be broken off."""
+        if held not in self.held and held.token in self.awaited:
+            self._revoked.add(held)
+        return held in self.held
+
+    def was_revoked(self, held: Held) -> bool:
+        """Tell, once, whether a command was taken back before it came into hand; it is out of hand then."""
+        if held not in self._revoked:
+            return False
+        self._revoked.discard(held)
+        self.drop(held)
+        return True
+
+    def forget_revoked(self) -> None:
+        """Forget what never came into hand: its reply has come, or will not."""
+        self._revoked = {held for held in self._revoked if held.token in self.awaited}
 
     def finishing(self, held: Held) -> None:
         """A command's code has run; only its completion is under way, and its slot is free for others."""

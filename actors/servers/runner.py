@@ -164,9 +164,9 @@ class Runner(Server):
         await self._host.store.steps.release(held, nonce=draw_nonce(), delay_ms=delay_ms, unknown=b"")
 
     def start_step(self, begun: Begun) -> None:
-        """Run a command that this worker holds, unless it is in hand already."""
+        """Run a command that this worker holds, unless it is in hand already or was taken back on its way here."""
         hands = self._host.hands
-        if not hands.take(begun.held):
+        if hands.was_revoked(begun.held) or not hands.take(begun.held):
             return
         if begun.crashes >= ALONE_AT:
             hands.alone = begun.held

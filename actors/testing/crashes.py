@@ -33,10 +33,27 @@ class Life:
         self.writes = 0
         self.died = asyncio.Event()
 
-    def is_last(self) -> bool:
-        """Count a write; True: this is the one."""
+    def count(self) -> int:
+        """Count a write and return its number; 0: it is not armed."""
         self.writes += self.armed
-        return self.armed and self.writes == self.die_at
+        return self.writes if self.armed else 0
+
+    async def sending(self, number: int) -> None:
+        """Return when the write of this number may be sent; 0: it is none. Never to the dead."""
+        if number and number == self.die_at and not self.after:
+            self.end()
+        await self.alive()
+
+    async def answered(self, number: int) -> None:
+        """Return when the answer to the write of this number may be read; 0: it is none. Never to the dead."""
+        if number and number == self.die_at:
+            self.end()
+        await self.alive()
+
+    async def alive(self) -> None:
+        """Return, but not to the dead."""
+        if self.over:
+            await asyncio.get_running_loop().create_future()
 
     @property
     def over(self) -> bool:
@@ -80,22 +97,15 @@ class MortalLane:
 
     async def _one(self, batch: list[Words], reply_s: float) -> list[object]:
         life, last = self._life, batch[-1]
-        await self._alive()
+        await life.alive()
         reads = "BLOCK" in last[:8]
-        dies = last[0] in _WRITES and not reads and life.is_last()
-        if dies and not life.after:
-            life.end()
-        await self._alive()
+        number = life.count() if last[0] in _WRITES and not reads else 0
+        await life.sending(number)
         replies = await self._lane.send(batch, reply_s=reply_s)
-        # A read that finds nothing changes nothing.
-        if dies or (reads and replies[0] and not life.over and life.is_last()):
-            life.end()
-        await self._alive()
+        if reads and replies[0] and not life.over:  # a read that finds nothing changes nothing
+            number = life.count()
+        await life.answered(number)
         return replies
-
-    async def _alive(self) -> None:
-        if self._life.over:
-            await asyncio.get_running_loop().create_future()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -119,8 +129,7 @@ class MortalConnector(Connector):
 
     async def open(self, tag: str) -> Lane:
         """Open a connection that ends with the worker."""
-        if self._life.over:
-            await asyncio.get_running_loop().create_future()
+        await self._life.alive()
         return MortalLane(await self._inner.open(tag), self._life)
 
     def node(self, tag: str) -> str:

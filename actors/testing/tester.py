@@ -41,7 +41,7 @@ from actors.wording import shown
 from kernel import drop_memory, next_due, repeatable_nonces
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from actors.events import EventType
     from actors.handle import WorkflowHandle
     from actors.manager import WorkflowManager
+    from actors.testing.crashes import Life
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,8 +159,11 @@ class WorkflowTester:
         self._clock.due_ms = lambda: next_due(store.space, client)
         self._clock.on_stuck = self._wake_waiting
         self._lend_store(stack)
-        self._workforce = Workforce(self._twin, self._settings, lives(self._crash_seed))
+        self._workforce = Workforce(self._twin, self._settings, self._lives())
         await self._workforce.start()
+
+    def _lives(self) -> Iterator[Life]:
+        return lives(self._crash_seed)
 
     def _lend_store(self, stack: ExitStack) -> None:
         """Let what steps do with the manager itself happen here."""

@@ -27,11 +27,15 @@ async def keys_left(store: Store) -> list[str]:
     """Return the keys that are no tombstones that expire and belong to an instance."""
     tag = store.space.keys.tags[0]
     left: list[str] = []
-    for key in listed(await store.space.send(tag, "KEYS", f"{tag}:*")):
-        name = key.decode().removeprefix(f"{tag}:")
-        if name.partition(":")[0] in RESTS:
-            continue
-        ttl = await store.space.send(tag, "PTTL", key)
+    for name in await keys_of_instances(store):
+        ttl = await store.space.send(tag, "PTTL", f"{tag}:{name}")
         if not (isinstance(ttl, int) and 0 < ttl <= TOMBSTONE_MS_MAX and name.startswith("wf:")):
             left.append(name)
     return left
+
+
+async def keys_of_instances(store: Store) -> list[str]:
+    """Return the keys that belong to an instance, tombstones too."""
+    tag = store.space.keys.tags[0]
+    names = [key.decode().removeprefix(f"{tag}:") for key in listed(await store.space.send(tag, "KEYS", f"{tag}:*"))]
+    return [name for name in names if name.partition(":")[0] not in RESTS]

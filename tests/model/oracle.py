@@ -19,7 +19,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from tests.model.observed import Observed
-from tests.model.oracle_life import Life, Reply
+from tests.model.oracle_life import Life
+from tests.model.oracle_told import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,8 @@ HAPPENINGS_MAX = 20_000
 @dataclass(order=True)
 class _Due:
     at_ms: int
+    due_ms: int
+    """Earlier, of what is overdue: that happens in the order in which it was due."""
     number: int
     cause: int = field(compare=False)
     act: Callable[[], None] = field(compare=False)
@@ -63,7 +66,7 @@ class World:
         """Let something happen: at once it belongs to what happens now, later it is a cause of its own."""
         number = self._number()
         cause = self._cause if at_ms <= self.now_ms else number
-        heapq.heappush(self._due, _Due(max(at_ms, self.now_ms), number, cause, act))
+        heapq.heappush(self._due, _Due(max(at_ms, self.now_ms), at_ms, number, cause, act))
 
     def run(self, until_ms: int) -> None:
         """Let happen what falls due up to a time."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tests.model.oracle_code import Code, Remote, ending, split
 from tests.model.oracle_loop import Loop
 from tests.model.oracle_steps import attempt
+from tests.model.oracle_told import Asked, AskedKind, Kind, Reply, Told, answer
 from tests.model.programs import CHILD
 
 if TYPE_CHECKING:
@@ -17,59 +17,6 @@ if TYPE_CHECKING:
 
     from tests.model.oracle import World
     from tests.model.programs import Body, Statement
-
-AskedKind = Literal["step", "timer", "wait", "child", "value", "reply"]
-Kind = Literal["started", "outcome", "event", "update", "cancel", "restarted"]
-
-
-@dataclass(slots=True)
-class Reply:
-    """The answer to an update: the first one counts."""
-
-    said: Any = "none"
-
-    def say(self, said: object) -> None:
-        if self.said == "none":
-            self.said = said
-
-
-@dataclass(slots=True)
-class Told:
-    """One thing that an instance was told."""
-
-    number: int
-    at_ms: int
-    kind: Kind
-    seq: int = 0
-    name: str = ""
-    value: Any = None
-    error: BaseException | None = None
-    reply: Reply = field(default_factory=Reply)
-
-
-@dataclass(slots=True, eq=False)
-class Asked:
-    """One thing that an instance has asked for."""
-
-    seq: int
-    kind: AskedKind
-    label: str
-    it: Statement
-    at: int
-    """Number of what it was told when it asked."""
-    time_ms: int
-    future: asyncio.Future[Any]
-    placed: bool = False
-    open: bool = False
-    withdrawn: bool = False
-    """The code no longer wants it."""
-    closed: int = 0
-    """Number of what the code was told when it no longer wanted it."""
-    child: Life | None = None
-
-    @property
-    def unwanted(self) -> bool:
-        return self.withdrawn or self.future.cancelled()
 
 
 class Life:
@@ -142,7 +89,7 @@ class Life:
         if self.over:
             return future  # code that is dropped with its instance takes nothing any more
         if kept := self.kept.get(name):
-            _answer(future, kept.popleft())
+            answer(future, kept.popleft())
         else:
             self.waits.setdefault(name, deque()).append(asked)
         if limit_ms and not future.done():
@@ -179,7 +126,7 @@ class Life:
                         asked.future.set_result(None)
                         asked.it["act"]()
                 else:
-                    _answer(asked.future, told)
+                    answer(asked.future, told)
             case "event":
                 self._deliver(told)
             case "update":
@@ -197,7 +144,7 @@ class Life:
         while waits:
             asked = waits.popleft()
             if not asked.future.done():
-                _answer(asked.future, told)
+                answer(asked.future, told)
                 return
         self.kept.setdefault(told.name, deque()).append(told)
 
@@ -280,12 +227,18 @@ class Life:
 
     def outcome(self, asked: Asked, value: object, error: BaseException | None = None) -> None:
         """Tell the code what came of something, unless it is no longer open."""
-        if asked.open:
+        if self.wants(asked):
             asked.open = False
             self._tell("outcome", seq=asked.seq, value=value, error=error)
 
+    def wants(self, asked: Asked) -> bool:
+        """Tell whether it is still open; taken back on this very ms, it might have been the other way round."""
+        if not asked.open and asked.closed_ms == self.world.now_ms:
+            self.world.touch()
+        return asked.open
+
     def _take_back(self, asked: Asked) -> None:
-        asked.open, asked.closed = False, self.fed
+        asked.open, asked.closed, asked.closed_ms = False, self.fed, self.world.now_ms
         if asked.kind == "child" and asked.it["mode"] != "detached":
             self.world.at(self.world.now_ms, lambda: self._of(asked, Life.hard_cancel))
 
@@ -493,12 +446,3 @@ def _first(asked: list[Asked], outcomes: dict[int, Told], label: str) -> int | N
             if (told is None and not one.unwanted and not lives) or (told is not None and told.error is not None):
                 return one.seq
     return len(asked) + 1
-
-
-def _answer(future: asyncio.Future[Any], told: Told) -> None:
-    if future.done():
-        return
-    if told.error is not None:
-        future.set_exception(told.error)
-    else:
-        future.set_result(told.value)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from tests.model.oracle_code import Remote
 
 if TYPE_CHECKING:
-    from tests.model.oracle_life import Asked, Life
+    from tests.model.oracle_life import Life
+    from tests.model.oracle_told import Asked
     from tests.model.programs import Statement
 
 
 def attempt(life: Life, asked: Asked, number: int) -> None:
     """Begin an attempt, unless the step is no longer wanted."""
     world, it, label = life.world, asked.it, asked.label
-    if not asked.open:
+    if not life.wants(asked):
         return
     world.touch()
     world.runs[label] += 1
@@ -30,14 +31,14 @@ def attempt(life: Life, asked: Asked, number: int) -> None:
 
 
 def _succeeded(life: Life, asked: Asked, run: int) -> None:
-    if asked.open:
+    if life.wants(asked):
         if asked.it["kind"] == "mutation":
             life.world.mutations[asked.label] += 1
         life.outcome(asked, f"{asked.label}#{run}")
 
 
 def _failed(life: Life, asked: Asked, number: int, error: str) -> None:
-    if not asked.open:
+    if not life.wants(asked):
         return
     delay_ms = _delay_ms(asked.it, number, error)
     if delay_ms is None:

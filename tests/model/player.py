@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from actors import (
     NonRetryable,
@@ -17,6 +17,7 @@ from actors import (
     UpdateFailed,
     WorkflowEnded,
     WorkflowManager,
+    WorkflowNotFound,
     WorkflowRunning,
 )
 from actors.testing import WorkflowTester
@@ -252,12 +253,14 @@ class Performance:
         """Programs of odd seeds are replayed at every turn."""
         self.program = program
         self.stage = Stage()
-        self.tester = WorkflowTester(
-            self.stage.manager, strict=False, seed=program.seed, replay="always" if program.seed % 2 else "cached"
-        )
+        self.tester = self.make_tester(replay="always" if program.seed % 2 else "cached")
         self._handle: WorkflowHandle[list[Any]]
         self._updates: list[asyncio.Task[Any]] = []
         self._now_ms = 0
+
+    def make_tester(self, *, replay: Literal["always", "cached"]) -> WorkflowTester:
+        """Return what the program is run in."""
+        return WorkflowTester(self.stage.manager, strict=False, seed=self.program.seed, replay=replay)
 
     def play(self, end_ms: int) -> Observed:
         """Return what is seen at the end."""
@@ -298,7 +301,7 @@ class Performance:
                     await handle.cancel(cleanup=it.how == "cleanup")
                 case "restart":
                     await handle.restart(from_step=await self._place(it))
-        except (WorkflowEnded, WorkflowRunning, NoSuchStep):
+        except (WorkflowEnded, WorkflowNotFound, WorkflowRunning, NoSuchStep):
             pass
 
     async def _update(self, it: Happening) -> object:
@@ -309,6 +312,8 @@ class Performance:
             return "failed"
         except WorkflowEnded:
             return "ended"
+        except WorkflowNotFound:
+            return "gone"
 
     async def _place(self, it: Happening) -> int | str | None:
         if it.how != "number":

@@ -82,6 +82,12 @@ def test_two_things_on_one_ms_are_noticed() -> None:
     assert not foretell(plain(step("a"), step("b")), end_ms=1000).tied
 
 
+def test_what_would_end_on_the_ms_on_which_it_is_taken_back_is_noticed() -> None:
+    for asked_ms, tied in ((222, False), (223, True), (224, False)):
+        asked = Happening(asked_ms, "update", "work", 1)  # its step takes 777 ms
+        assert foretell(plain(step("a", ms=1000), script=(asked,)), end_ms=5000).tied is tied
+
+
 def test_a_timer_that_is_overdue_at_a_restart_beside_a_step_is_noticed() -> None:
     """It fires now and takes the step back that is begun anew: before or after that has begun."""
     late = {"do": "timeout", "label": "t", "ms": 300, "body": [step("a", ms=200), step("b", ms=1000)]}
@@ -89,6 +95,16 @@ def test_a_timer_that_is_overdue_at_a_restart_beside_a_step_is_noticed() -> None
     for restarted_ms, tied in ((270, False), (500, True)):
         script = (canceled, Happening(restarted_ms, "restart"))
         assert foretell(plain(late, script=script), end_ms=5000).tied is tied
+
+
+def test_timers_that_are_overdue_at_a_restart_fire_in_the_order_in_which_they_were_due() -> None:
+    later, sooner = ([{"do": "sleep", "label": f"z{ms}", "ms": ms}] for ms in (30_000, 20_000))
+    child = {"do": "child", "label": "c", "mode": "await", "id": False, "body": [later[0] | {"ms": 100_000}]}
+    race = {"do": "race", "label": "f", "waits": False, "bodies": [later, sooner, [step("a"), child]]}
+    program = plain(race, script=(Happening(15_001, "cancel"), Happening(60_003, "restart")))
+    assert foretell(program, end_ms=200_000).result == ["a#1", "z20000", ["f", 1]]
+    with quiet():
+        assert compare(program) == []
 
 
 def nothing(*_args: object, **_options: object) -> None:
