@@ -21,6 +21,8 @@ class Twin(WorkflowManager):
 
     clock: VirtualClock
     fakes: dict[str, Fake]
+    default_partitions = 1
+    """If the manager does not state any."""
 
     @classmethod
     def of(cls, manager: WorkflowManager, *, url: str, clock: VirtualClock) -> Twin:
@@ -52,7 +54,7 @@ class Twin(WorkflowManager):
             source,
             namespace=self.namespace,
             partitions=self._partitions,
-            default_partitions=1,
+            default_partitions=self.default_partitions,
             patience_s=patience_s,
             now_ms=self.clock.now_ms,
             codec=self.codec,

@@ -203,14 +203,19 @@ class MemoryServer:
         """Return the names of all keys that it holds, in the order of the alphabet."""
         return sorted(self._server.dbs[0]._dict)  # noqa: SLF001 - a look that must not change anything
 
-    def snapshot(self) -> Snapshot:
-        """Return a copy of all that it holds."""
-        return copy.deepcopy(self._server.dbs[0]._dict)  # noqa: SLF001 - it has no other way
+    def snapshot(self, *, of: Callable[[bytes], bool] | None = None) -> Snapshot:
+        """Return a copy of all that it holds. ``of``: whether a key is meant; None: each is."""
+        held = self._server.dbs[0]._dict  # noqa: SLF001 - it has no other way
+        return copy.deepcopy({key: item for key, item in held.items() if of is None or of(key)})
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Hold again what it held then, and know no script: another server has taken its place."""
+    def restore(self, snapshot: Snapshot, *, of: Callable[[bytes], bool] | None = None) -> None:
+        """Hold again what it held then, and know no script: another server has taken its place.
+
+        ``of``: as of ``snapshot``; the other keys stay as they are, as if they lay on another server.
+        """
         database = self._server.dbs[0]
-        kept = copy.deepcopy(snapshot)
+        kept = {key: item for key, item in database._dict.items() if of is not None and not of(key)}  # noqa: SLF001 - as above
+        kept |= copy.deepcopy(snapshot)
         database._dict = kept  # noqa: SLF001 - as above
         database._expiry_heap[:] = sorted((item.expireat, key) for key, item in kept.items() if item.expireat)  # noqa: SLF001
         self._server.script_cache = {}

@@ -15,6 +15,7 @@ PATIENT = RetryPolicy(max_attempts=60, initial_backoff=0.2, max_backoff=1, jitte
 TWICE = RetryPolicy(max_attempts=2, initial_backoff=0.2, jitter=False)
 MANY = 206
 LARGE = 90_000
+FAR = ("a", "b", "c")
 
 
 class Ledger:
@@ -171,6 +172,15 @@ async def parent(step: Step, me: str) -> list[str]:
     _ = step.run_workflow(leaf.with_options(detached=True), f"{me}-left")
     first = await step.run_workflow(leaf, f"{me}-1")
     return [first, *await asyncio.gather(*(step.run_workflow(leaf, f"{me}-{n}") for n in (2, 3)))]
+
+
+@manager.workflow(name="far")
+async def far(step: Step, me: str) -> list[str]:
+    """Its children have ids of their own, and so partitions of their own."""
+    children = [leaf.with_options(id=f"{n}-of-{me}") for n in FAR]
+    first = await step.run_workflow(children[0], f"{me}-{FAR[0]}")
+    others = zip(children[1:], FAR[1:], strict=True)
+    return [first, *await asyncio.gather(*(step.run_workflow(child, f"{me}-{n}") for child, n in others))]
 
 
 @manager.workflow(name="asked")

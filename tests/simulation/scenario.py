@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -18,8 +19,11 @@ from tests.simulation import flows
 
 INSTANCES = 3
 EXCUSED = frozenset(
-    {"crash-before", "crash-after", "pause", "cut", "rolled back", "drop", "timeout", "late", "regroup", "twice"}
-)
+    {
+        "crash-before", "crash-after", "pause", "cut", "rolled back", "failed over", "drop", "timeout", "late", "regroup",
+        "twice",
+    }
+)  # fmt: skip
 """Faults that may make a step's code begin once more."""
 
 
@@ -52,9 +56,8 @@ class Mixed:
 
     async def _check_lines(self) -> None:
         store = await self.simulation.manager.store()
-        (tag,) = store.space.keys.tags
         found: Counter[str] = Counter()
-        for account in ("shared", "own", "blind"):
+        for tag, account in product(store.space.keys.tags, ("shared", "own", "blind")):
             rows: Any = await store.space.send(tag, "LRANGE", f"{tag}:app:lines-{account}", 0, -1)
             found.update(row.decode() for row in rows)
             if account != "blind":
@@ -72,7 +75,12 @@ class Mixed:
                 f"{label} began {count} times"
             )
             if label.endswith("-once"):
-                assert count <= 1 + self.simulation.injected["rolled back"], f"{label} began {count} times"
+                assert count <= 1 + self._forgotten, f"{label} began {count} times"
+
+    @property
+    def _forgotten(self) -> int:
+        """How often a server has forgotten what it had answered."""
+        return self.simulation.injected["rolled back"] + self.simulation.injected["failed over"]
 
     def _conflicts(self, label: str) -> int:
         """A mutation's code runs again for each writer that was quicker."""
@@ -134,6 +142,16 @@ class Mixed:
         handle = await self.start(flows.parent, me)
         self.books(*(f"{me}-{n}-leaf" for n in ("left", 1, 2, 3)))
         assert await handle.result() == [f"{me}-{n}" for n in (1, 2, 3)]
+
+    async def far(self, me: str) -> None:
+        """Its children live in any partition. A node that forgets one has forgotten its line too, if it was done."""
+        handle = await self.start(flows.far, me)
+        assert await handle.result() == [f"{me}-{n}" for n in flows.FAR]
+        lines = [f"{me}-{n}-leaf" for n in flows.FAR]
+        if self.simulation.injected["failed over"]:
+            self.maybe |= set(lines)
+        else:
+            self.books(*lines)
 
     async def asked(self, me: str) -> None:
         handle = await self.start(flows.asked, me)
@@ -225,7 +243,7 @@ async def told(work: Awaitable[object]) -> None:
 KINDS: dict[str, Callable[[Mixed, str], Awaitable[None]]] = {
     name: getattr(Mixed, name)
     for name in (
-        "chain", "fan", "failing", "single", "sleeper", "race", "parent", "asked", "canceled", "undone", "again",
+        "chain", "fan", "failing", "single", "sleeper", "race", "parent", "far", "asked", "canceled", "undone", "again",
         "anew", "many", "bulky", "told", "versioned",
     )
 }  # fmt: skip

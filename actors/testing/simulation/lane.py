@@ -28,9 +28,10 @@ _FATAL: Final = frozenset({"crash-after", "drop", "timeout"})
 class SimulatedLane:
     """One connection of a process."""
 
-    def __init__(self, lane: Any, process: Process, *, counts: bool = True) -> None:  # noqa: ANN401 - a MemoryLane
+    def __init__(self, lane: Any, process: Process, *, node: int, counts: bool = True) -> None:  # noqa: ANN401 - a MemoryLane
         """``lane`` is closed with this one. ``counts``: whether its calls are boundaries."""
         self._lane = lane
+        self.node = node
         self._process = process
         self._world = process.world
         self._counts = counts and process.number > 0
@@ -103,6 +104,8 @@ class SimulatedLane:
                 process.skew_ms += fault.amount
             case "rollback":
                 world.remember(fault.amount)
+            case "failover":
+                world.remember(fault.amount, fault.node)
             case "regroup":
                 regroup(process)
             case "slow":
@@ -184,9 +187,10 @@ def regroup(process: Process) -> None:
 class SimulatedPubSub:
     """A subscription, as far as ``hearing`` uses redis-py's."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, node: int) -> None:
         """Nothing is subscribed yet."""
         self._process = process
+        self.node = node
         self._ends: dict[str, Callable[[], None]] = {}
         self._messages: deque[dict[str, Any]] = deque()
         self._waiting: asyncio.Future[None] | None = None
@@ -254,12 +258,13 @@ class SimulatedPubSub:
 class _Client:
     """Where subscriptions come from."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, node: int) -> None:
         self._process = process
+        self._node = node
 
     def pubsub(self) -> SimulatedPubSub:
         """Return a new subscription."""
-        return SimulatedPubSub(self._process)
+        return SimulatedPubSub(self._process, node=self._node)
 
 
 class SimulatedConnector(Connector):
@@ -272,21 +277,23 @@ class SimulatedConnector(Connector):
         self.url = inner.url
         self._inner = inner
         self._process = process
+        self._nodes = process.world.nodes
+        self.is_cluster = self._nodes.count > 1
 
     async def open(self, tag: str, *, counts: bool = True) -> Lane:
         """Open a connection. Raises LaneLost."""
         await self._process.gate()
         if self._process.is_cut:
             raise LaneLost(_LOST)
-        return SimulatedLane(await self._inner.open(tag), self._process, counts=counts)
+        return SimulatedLane(await self._inner.open(tag), self._process, node=self._nodes.of(tag), counts=counts)
 
     def node(self, tag: str) -> str:
         """Name the node that serves a tag."""
-        return self._inner.node(tag)
+        return f"node {self._nodes.of(tag)}" if self.is_cluster else self._inner.node(tag)
 
-    def client(self, tag: str) -> Any:  # noqa: ANN401, ARG002 - as far as it is used
+    def client(self, tag: str) -> Any:  # noqa: ANN401 - as far as it is used
         """Return what subscriptions come from."""
-        return _Client(self._process)
+        return _Client(self._process, self._nodes.of(tag))
 
     def blocking_client(self) -> Any:  # noqa: ANN401 - redis-py's, which only the store knows
         """Return a client for a thread."""

@@ -159,6 +159,8 @@ def _smaller(schedule: Schedule) -> Iterable[Schedule]:
         yield replace(schedule, delays=False)
     if schedule.workers > 1:
         yield replace(schedule, workers=schedule.workers - 1)
+    if schedule.nodes > 1 and all(fault.kind != "failover" for fault in faults):
+        yield replace(schedule, nodes=1)
     for fault in faults:
         for amount in {fault.amount // 10, fault.amount // 2} - {fault.amount}:
             if abs(amount) >= 1:

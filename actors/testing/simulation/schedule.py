@@ -3,6 +3,7 @@
 A schedule is a seed, from which the delays, nonces and jitter come, and a list of faults. Its text is a line such as
 ``seed=7 workers=3 w1@12:crash-after=800 w2@5:pause=9000``: the worker process (from 1, in the order in which they are
 hired), the number of the boundary to Redis that it has come to (from 1), what happens there, and how much of it.
+``seed=7 workers=3 nodes=2 w1@12:failover=8/n1`` is one on a Cluster, of which node 1 forgets its last writes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ FaultKind = Literal[
     "cut",
     "skew",
     "rollback",
+    "failover",
     "regroup",
     "old",
 ]
@@ -41,6 +43,7 @@ FaultKind = Literal[
 - cut: all its connections fail for so many ms.
 - skew: its clock of the day goes wrong by so many ms, negative ones too.
 - rollback: the server's state now is kept, and comes back after so many further writes of anybody.
+- failover: the same of one node of a Cluster alone, ``Fault.node``; the others keep what they have.
 - regroup: the consumer groups are lost and made again from the first entry; unused.
 - old: the worker runs the old code (at boundary 0); unused.
 """
@@ -54,12 +57,17 @@ _AMOUNTS: Final[dict[FaultKind, tuple[int, ...]]] = {
     "cut": (200, 2_000, 7_000),
     "skew": (-5_000, -700, 700, 5_000),
     "rollback": (1, 3, 8, 25),
+    "failover": (1, 3, 8, 25),
 }
+NODES: Final = 2
+"""Of the Cluster that a schedule with a failover runs on."""
+_ONE_NODE: Final = 0.75
+"""The share of the other schedules that run on one server."""
 BOUNDARIES_MAX: Final = (6, 25, 80)
 """Faults fall on one of the first so many boundaries of a worker; most soon, so that short runs see them too."""
 
-_FAULT: Final = re.compile(r"w(\d+)@(\d+):([a-z-]+)(?:=(-?\d+))?")
-_SETTING: Final = re.compile(r"(seed|workers)=(\d+)")
+_FAULT: Final = re.compile(r"w(\d+)@(\d+):([a-z-]+)(?:=(-?\d+))?(?:/n(\d+))?")
+_SETTING: Final = re.compile(r"(seed|workers|nodes)=(\d+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,10 +81,13 @@ class Fault:
     kind: FaultKind
     amount: int = 0
     """See ``FaultKind``."""
+    node: int = 0
+    """Of a failover: the node. 0: that of heartbeats and of the gateway's messages; from 1: those of partitions."""
 
     def __str__(self) -> str:
         """Write it as in a schedule's text."""
-        return f"w{self.worker}@{self.at}:{self.kind}" + (f"={self.amount}" if self.amount else "")
+        where = f"/n{self.node}" if self.kind == "failover" else ""
+        return f"w{self.worker}@{self.at}:{self.kind}" + (f"={self.amount}" if self.amount else "") + where
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -85,9 +96,10 @@ class Fault:
         kind: FaultKind | None = next((kind for kind in KINDS if found and kind == found[3]), None)
         if found is None or kind is None:
             raise InvalidOption(
-                f"{text!r} is no fault: write w<worker>@<boundary>:<kind>=<amount>, kind one of {KINDS}"
+                f"{text!r} is no fault: write w<worker>@<boundary>:<kind>=<amount>, for a failover with /n<node> behind "
+                f"it; kind one of {KINDS}"
             )
-        return cls(int(found[1]), int(found[2]), kind, int(found[4] or 0))
+        return cls(int(found[1]), int(found[2]), kind, int(found[4] or 0), int(found[5] or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +127,11 @@ class Faults:
             kind = random.choice(self.kinds)
             worker = random.randint(1, workers + 2)
             at = 0 if kind == "old" else random.randint(1, random.choice(BOUNDARIES_MAX))
-            drawn.append(Fault(worker, at, kind, random.choice(_AMOUNTS.get(kind, (0,)))))
-        return Schedule(seed, workers, tuple(sorted(set(drawn))), delays=self.delays)
+            amount = random.choice(_AMOUNTS.get(kind, (0,)))
+            drawn.append(Fault(worker, at, kind, amount, random.randint(0, NODES) if kind == "failover" else 0))
+        on_one = "failover" not in self.kinds or random.random() < _ONE_NODE
+        nodes = 1 if on_one and all(fault.kind != "failover" for fault in drawn) else NODES
+        return Schedule(seed, workers, tuple(sorted(set(drawn))), delays=self.delays, nodes=nodes)
 
 
 NO_FAULTS: Final = Faults(kinds=())
@@ -131,16 +146,29 @@ class Schedule:
     """Worker processes at a time."""
     faults: tuple[Fault, ...] = ()
     delays: bool = field(default=True, kw_only=True)
+    nodes: int = field(default=1, kw_only=True)
+    """1: one server. More: a Cluster over whose nodes the partitions are spread; what is in no partition lies on another
+    one, number 0. A manager that does not state its partitions has as many."""
+
+    def __post_init__(self) -> None:
+        """Refuse failovers of nodes that are not there. Raises InvalidOption."""
+        for fault in self.faults:
+            if fault.kind == "failover" and (self.nodes < 2 or fault.node > self.nodes):  # noqa: PLR2004 - a Cluster
+                raise InvalidOption(
+                    f"{fault}: there are {self.nodes} nodes of partitions; give nodes=2 or more, and one from /n0 to "
+                    "the last of them"
+                )
 
     def __str__(self) -> str:
         """Write it down; ``parse`` reads it."""
-        parts = [f"seed={self.seed}", f"workers={self.workers}", *map(str, self.faults)]
+        cluster = [f"nodes={self.nodes}"] if self.nodes != 1 else []
+        parts = [f"seed={self.seed}", f"workers={self.workers}", *cluster, *map(str, self.faults)]
         return " ".join(parts if self.delays else [*parts, "prompt"])
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
         """Read what ``str`` wrote. Raises InvalidOption: with what is wrong."""
-        settings, faults, delays = {"seed": 0, "workers": 3}, list[Fault](), True
+        settings, faults, delays = {"seed": 0, "workers": 3, "nodes": 1}, list[Fault](), True
         for word in text.split():
             if found := _SETTING.fullmatch(word):
                 settings[found[1]] = int(found[2])
@@ -148,7 +176,8 @@ class Schedule:
                 delays = False
             else:
                 faults.append(Fault.parse(word))
-        return cls(settings["seed"], settings["workers"], tuple(sorted(faults)), delays=delays)
+        ordered = tuple(sorted(faults))
+        return cls(settings["seed"], settings["workers"], ordered, delays=delays, nodes=max(settings["nodes"], 1))
 
     def without(self, *faults: Fault) -> Schedule:
         """Return it with fewer faults."""

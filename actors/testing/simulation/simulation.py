@@ -114,6 +114,7 @@ class Simulation(WorkflowTester):
         world.trace = [] if self._traces else None
         old = self._twin if self._old is None else Twin.of(self._old, url=self._url, clock=self._clock)
         old.fakes = self._twin.fakes
+        self._twin.default_partitions = old.default_partitions = self.schedule.nodes
         new, self._twin = self._twin, SimulatedTwin.for_process(self._twin, world.client)
         store = await self._twin.store()
         client = store.space.connector.blocking_client()

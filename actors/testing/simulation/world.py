@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.testing.clock import housekeeping
+from actors.testing.simulation.nodes import ALL, Nodes
 from kernel import look_into_memory, script_name
 
 if TYPE_CHECKING:
@@ -95,10 +96,11 @@ class Process:
         self.world.trouble(hire_after_s)
         self.dead.set()
 
-    def break_lanes(self) -> None:
-        """Break all its connections."""
+    def break_lanes(self, node: int = ALL) -> None:
+        """Break its connections, all or those to one node."""
         for lane in list(self.lanes):
-            lane.break_off()
+            if node in {ALL, lane.node}:
+                lane.break_off()
 
     async def gate(self) -> None:
         """Return when it may go on: not while it stands still, never when it is dead."""
@@ -147,8 +149,7 @@ class World:
         """Of virtual time, until the last write."""
         self.busy_until = 0.0
         """Until then time must not be passed over."""
-        self._snapshot: Any = None
-        self._back_at = 0
+        self.nodes = Nodes(self.server, schedule.nodes)
         self.client = self.process(0)
 
     def process(self, number: int) -> Process:
@@ -193,26 +194,23 @@ class World:
         self.busy_until = max(self.busy_until, self.seconds + CALM_S)
         self.on_write(batch[-1] if name != "exec" else batch[1], replies)
         self.writes += 1
-        if self._snapshot is not None:
-            if process is self.client:
-                self._snapshot = self.server.snapshot()  # what was promised to the test itself is kept
-            elif self.writes >= self._back_at:
-                self._roll_back()
+        if process is self.client:
+            self.nodes.promise(key_of(batch[-1] if name != "exec" else batch[1]))
+        elif self.nodes.is_due(self.writes):
+            self._roll_back()
 
-    def remember(self, writes: int) -> None:
-        """Keep the server's state; it comes back after so many further writes."""
-        if self._snapshot is None:
-            self._snapshot, self._back_at = self.server.snapshot(), self.writes + max(writes, 1)
+    def remember(self, writes: int, node: int = ALL) -> None:
+        """Keep the state of the server, or of one node; it comes back after so many further writes."""
+        self.nodes.remember(node, self.writes + max(writes, 1))
 
     def _roll_back(self) -> None:
-        snapshot, self._snapshot = self._snapshot, None
-        self.server.restore(snapshot)
+        node = self.nodes.roll_back()
         self.trouble(0, AFTER_ROLLBACK_S)
-        self.injected["rolled back"] += 1
+        self.injected["rolled back" if node == ALL else "failed over"] += 1
         if self.trace is not None:
-            self.trace.append(f"{self.time():.3f} ROLLED BACK")
+            self.trace.append(f"{self.time():.3f} " + ("ROLLED BACK" if node == ALL else f"FAILED OVER: node {node}"))
         for process in self.processes.values():
-            process.break_lanes()
+            process.break_lanes(node)
         self.on_rollback()
 
     def send_late(self, work: Any, seconds: float) -> None:  # noqa: ANN401 - a coroutine function
@@ -231,6 +229,13 @@ async def rest(seconds: float) -> None:
     """Let time pass for the simulation alone: nobody waits for it."""
     with housekeeping():
         await asyncio.sleep(seconds)
+
+
+def key_of(words: Words) -> str:
+    """Return the key (or tag) by which a command finds its node."""
+    if words[0] in {"EVALSHA", "EVAL"}:
+        return str(words[3])
+    return str(words[words.index("STREAMS") + 1] if "STREAMS" in words else words[1])
 
 
 def _nothing(*_arguments: object) -> None:
