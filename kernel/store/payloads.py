@@ -9,24 +9,27 @@ begins with the byte ``C1``, which begins no msgpack value:
 ======================  ==============================================================================================
 
 The field's name is the hash of its bytes, so writing it twice writes it once. It is there before the script runs that
-refers to it; what was written and never referred to goes with the actor.
+refers to it: if the server may have lost it in between (a failover), it is written again first. What was written and
+never referred to goes with the actor.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from kernel.errors import CodecMissing, PayloadUnusable
+from kernel.errors import CodecMissing, LinkChanged, PayloadUnusable
 from kernel.refusals import accepted
 from kernel.store import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from kernel.decision import End
     from kernel.event import Event
     from kernel.store.space import Space
+
+T = TypeVar("T")
 
 LARGE_BYTES: Final = 65_536
 """Payloads of more than this are kept apart."""
@@ -116,12 +119,46 @@ class Payloads:
         await self._deposit(address, generation, [packed])
         return packed.payload
 
-    async def put_decision(
+    async def send(
+        self, address: str, generation: str, payload: bytes, call: Callable[[bytes, int | None], Awaitable[T]]
+    ) -> T:
+        """Have ``call`` send a payload, given as scripts take it, with what is apart deposited before.
+
+        ``call`` is also given the stamp that its script relies on, for ``Space.actor_call_if``: if the server may have
+        lost the deposit, both are done again.
+
+        Raises:
+            NotFound, Gone, Ended, StaleGeneration: nobody needs it any more.
+        """
+        if self.passes(payload):
+            return await call(payload, None)
+        while True:
+            since = self._space.stamp
+            try:
+                return await call(await self.put(address, generation, payload), since)
+            except LinkChanged:
+                continue
+
+    async def send_decision(
+        self,
+        address: str,
+        generation: str,
+        decision: tuple[bytes, Sequence[bytes], End | None],
+        call: Callable[[bytes, Sequence[bytes], End | None, int | None], Awaitable[T]],
+    ) -> T:
+        """Do the same for an outcome, commands' journal fields and an end. Raises as ``send``."""
+        if self.passes(*decision):
+            return await call(*decision, None)
+        while True:
+            since = self._space.stamp
+            try:
+                return await call(*await self._put_decision(address, generation, *decision), since)
+            except LinkChanged:
+                continue
+
+    async def _put_decision(
         self, address: str, generation: str, payload: bytes, commands: Sequence[bytes], end: End | None
     ) -> tuple[bytes, Sequence[bytes], End | None]:
-        """Do the same for an outcome, commands' journal fields and an end. Raises as ``put``."""
-        if self.passes(payload, commands, end):
-            return payload, commands, end
         packed = self.pack(payload)
         apart, fields = [packed], list[bytes]()
         for command in commands:

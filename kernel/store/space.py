@@ -279,9 +279,11 @@ class Space:
         return self.link(key).call(SCRIPTS[name], key, *arguments)
 
     def actor_call_if(
-        self, stamp: int, name: str, address: str, *arguments: str | bytes | float
+        self, stamp: int | None, name: str, address: str, *arguments: str | bytes | float
     ) -> asyncio.Future[object]:
-        """Call a script on an actor's partition, as ``call_if``."""
+        """Call a script on an actor's partition, as ``call_if``. None: it relies on nothing."""
+        if stamp is None:
+            return self.actor_call(name, address, *arguments)
         key = self.keys.tag_of(address)
         return self.link(key).call(SCRIPTS[name], key, *arguments, holds=lambda: self.stamp == stamp)
 

@@ -126,8 +126,11 @@ class Steps:
 
     async def beat(self, held: Held, details: bytes) -> bool:
         """Leave details for the next attempt; False: the step is no longer wanted, or somebody else's."""
-        details = await self._space.payloads.put(held.address, held.generation, details)
-        reply = await self._space.actor_call("beat", held.address, held.member, details, self._space.clock)
+
+        async def send(details: bytes, since: int | None) -> object:
+            return await self._space.actor_call_if(since, "beat", held.address, held.member, details, self._space.clock)
+
+        reply = await self._space.payloads.send(held.address, held.generation, details, send)
         return bool(listed(reply)[0] == b"OK")
 
     async def complete(self, held: Held, *, nonce: int, at_ms: int, status: str, payload: bytes) -> Appended:
@@ -136,10 +139,12 @@ class Steps:
         Raises:
             Obsolete, NotOwner, NotFound, Gone, Ended, StaleGeneration: it is not wanted from this caller.
         """
-        payload = await self._space.payloads.put(held.address, held.generation, payload)
-        reply = await self._space.actor_call(
-            "complete", held.address, *self.complete_arguments(held, nonce, at_ms, status, payload), b"", 0
-        )
+
+        async def send(payload: bytes, since: int | None) -> object:
+            arguments = self.complete_arguments(held, nonce, at_ms, status, payload)
+            return await self._space.actor_call_if(since, "complete", held.address, *arguments, b"", 0)
+
+        reply = await self._space.payloads.send(held.address, held.generation, payload, send)
         return read_appended(accepted(reply))
 
     def complete_arguments(
@@ -182,38 +187,30 @@ class Steps:
         Raises:
             as ``complete``.
         """
-        if not self._space.payloads.passes(payload, commands, end):
-            payload, commands, end = await self._space.payloads.put_decision(
-                held.address, held.generation, payload, commands, end
+
+        async def send(payload: bytes, commands: Sequence[bytes], end: End | None, since: int | None) -> object:
+            return await self._space.actor_call_if(
+                since,
+                "advance",
+                held.address,
+                *self.complete_arguments(held, nonce, at_ms, status, payload),
+                base,
+                token,
+                eager.slots,
+                eager.queues,
+                eager.patience_ms,
+                int(park),
+                end.status if end else "",
+                end.payload if end else b"",
+                len(commands),
+                len(canceled),
+                *commands,
+                *canceled,
+                *anew(end, untaken),
             )
-        reply = await self._space.actor_call(
-            "advance",
-            held.address,
-            self._space.clock,
-            held.address,
-            held.generation,
-            held.seq,
-            held.attempt,
-            held.worker,
-            held.token,
-            nonce,
-            at_ms,
-            status,
-            payload,
-            base,
-            token,
-            eager.slots,
-            eager.queues,
-            eager.patience_ms,
-            int(park),
-            end.status if end else "",
-            end.payload if end else b"",
-            len(commands),
-            len(canceled),
-            *commands,
-            *canceled,
-            *anew(end, untaken),
-        )
+
+        decision = (payload, commands, end)
+        reply = await self._space.payloads.send_decision(held.address, held.generation, decision, send)
         words = accepted(reply)
         if words[0] == b"APPENDED":
             return read_appended(words)
@@ -221,21 +218,24 @@ class Steps:
 
     async def retry(self, held: Held, *, error: bytes, delay_ms: int) -> None:
         """Record a failed attempt and set the next one."""
-        error = await self._space.payloads.put(held.address, held.generation, error)
-        reply = await self._space.actor_call(
-            "retry",
-            held.address,
-            self._space.clock,
-            held.address,
-            held.generation,
-            held.seq,
-            held.attempt,
-            held.worker,
-            held.token,
-            error,
-            delay_ms,
-        )
-        accepted(reply)
+
+        async def send(error: bytes, since: int | None) -> object:
+            return await self._space.actor_call_if(
+                since,
+                "retry",
+                held.address,
+                self._space.clock,
+                held.address,
+                held.generation,
+                held.seq,
+                held.attempt,
+                held.worker,
+                held.token,
+                error,
+                delay_ms,
+            )
+
+        accepted(await self._space.payloads.send(held.address, held.generation, error, send))
 
     async def release(self, held: Held, *, nonce: int, delay_ms: int, unknown: bytes) -> None:
         """Give back a step that was begun. ``unknown``: its outcome's payload if it must not start again."""

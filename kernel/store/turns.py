@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from kernel.errors import ActorDamaged
@@ -245,44 +246,43 @@ class Turns:
             StaleTurn: somebody else took the actor forward, or it ended or stopped; nothing changed.
             StaleGeneration, Ended, NotFound, Gone: as they say.
         """
-        payloads = self._space.payloads
-        if not payloads.passes(b"", commands, end):
-            _, commands, end = await payloads.put_decision(address, generation, b"", commands, end)
-        staged = 0
-        if len(commands) > CHUNK:
-            for i in range(0, len(commands), CHUNK):
-                chunk = commands[i : i + CHUNK]
-                accepted(
-                    await self._space.actor_call(
-                        "stage", address, address, generation, base, token, number_of_first + i, *chunk
+
+        async def send(_: bytes, commands: Sequence[bytes], end: End | None, since: int | None) -> object:
+            call, staged = partial(self._space.actor_call_if, since), 0
+            if len(commands) > CHUNK:
+                for i in range(0, len(commands), CHUNK):
+                    chunk = commands[i : i + CHUNK]
+                    accepted(
+                        await call("stage", address, address, generation, base, token, number_of_first + i, *chunk)
                     )
-                )
-            staged, commands = len(commands), ()
-        reply = await self._space.actor_call(
-            "commit",
-            address,
-            self._space.clock,
-            address,
-            generation,
-            base,
-            reached,
-            eager.worker,
-            token,
-            eager.slots,
-            eager.queues,
-            eager.patience_ms,
-            int(park),
-            end.status if end else "",
-            end.payload if end else b"",
-            len(commands),
-            staged,
-            len(canceled),
-            python,
-            *commands,
-            *canceled,
-            *anew(end, untaken),
-        )
-        return read_turned(accepted(reply))
+                staged, commands = len(commands), ()
+            return await call(
+                "commit",
+                address,
+                self._space.clock,
+                address,
+                generation,
+                base,
+                reached,
+                eager.worker,
+                token,
+                eager.slots,
+                eager.queues,
+                eager.patience_ms,
+                int(park),
+                end.status if end else "",
+                end.payload if end else b"",
+                len(commands),
+                staged,
+                len(canceled),
+                python,
+                *commands,
+                *canceled,
+                *anew(end, untaken),
+            )
+
+        decision = (b"", commands, end)
+        return read_turned(accepted(await self._space.payloads.send_decision(address, generation, decision, send)))
 
     async def restart(self, address: str, *, from_seq: int | str | None = None, nonce: int | None = None) -> str:
         """Let an ended actor run again from a command (None: the first without success); return the new generation.
