@@ -49,6 +49,8 @@ class Focus(NamedTuple):
     """Whether decisions go to Redis in parts of two commands."""
     pauses: tuple[int, ...] = ()
     """How long workers stand still, ms, if not as schedules have it."""
+    fast: bool = False
+    """Whether wrong clocks are fast, never slow."""
     sluggish: int = 0
     """Ms that each of the first calls of the second worker takes; 0: it is as the others."""
 
@@ -61,6 +63,8 @@ class Focus(NamedTuple):
             else fault
             for fault in drawn.faults
         ]
+        if self.fast:
+            faults = [replace(fault, amount=abs(fault.amount)) if fault.kind == "skew" else fault for fault in faults]
         if self.sluggish:
             faults += [Fault(2, at, "slow", self.sluggish) for at in range(1, SLUGGISH_FOR)]
         return replace(drawn, faults=tuple(sorted(set(faults))))
@@ -173,6 +177,47 @@ FOCUSES: Final = {
     "outages": Focus("long steps; workers are cut off", ("lasting",), ("cut",), people=0, most=9),
     "deaths": Focus(
         "long steps; workers die", ("lasting", "chain"), ("crash-before", "crash-after"), people=0, most=12
+    ),
+    "forgetful nodes": Focus(
+        "children on another node than their parents; one node fails over and loses writes, the others do not",
+        ("distant", "distant"),
+        ("failover", "failover", "slow"),
+        people=0,
+        most=12,
+    ),
+    "large payloads": Focus(
+        "large outcomes; failovers that lose writes, of all or of one node",
+        ("bulky", "bulky"),
+        ("failover", "rollback", "slow"),
+        people=0,
+        most=12,
+    ),
+    "forgetful gateway": Focus(
+        "events by client and gateway; failovers that lose writes", ("listen",), ("rollback", "slow"), people=0, most=12
+    ),
+    "ends": Focus(
+        "instances at whose end something is called; restarts, deaths", ("told", "told"), (*_LIVES, "slow"), people=6
+    ),
+    "two versions": Focus(
+        "steps that older workers do not know", ("novel", "novel"), ("old", "old", "slow", "pause"), people=0
+    ),
+    "mended code": Focus(
+        "code that differs between workers", ("mended", "mended"), ("old", "old", "slow", "pause"), people=0
+    ),
+    "helpless": Focus("children that await what nobody can bring", ("helper",), (*_REPLIES, *_LIVES), people=0),
+    "fast clocks": Focus(
+        "sleeps; workers' clocks are fast", ("nap", "nap"), ("skew", "skew", "slow"), people=0, fast=True
+    ),
+    "wrong clocks": Focus("steps in a row; workers' clocks are wrong", ("watch", "watch"), ("skew", "skew"), people=0),
+    "order": Focus(
+        "code that goes on by the order in which steps end; deaths", ("order", "order"), (*_LIVES, "slow"), people=0
+    ),
+    "restarted late": Focus(
+        "instances that are restarted when their retention is about over",
+        ("brief",) * 6,
+        ("slow", "slow", "late"),
+        people=0,
+        most=12,
     ),
 }
 

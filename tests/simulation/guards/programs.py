@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from actors import Step, StepFailed
+from tests.simulation.guards.program import Program
 
 if TYPE_CHECKING:
     from actors import WorkflowManager
-    from actors.definitions import Workflow
     from tests.simulation.guards.steps import Steps
 
 EVENTS: Final = 6
 """That each listener is told."""
-
-
-class Program(NamedTuple):
-    """A workflow with its arguments and its result."""
-
-    workflow: Workflow[..., Any]
-    arguments: tuple[Any, ...]
-    result: object
-    """None: it depends on others."""
 
 
 def define_programs(manager: WorkflowManager, steps: Steps) -> dict[str, Program]:

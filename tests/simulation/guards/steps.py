@@ -6,12 +6,11 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from actors import RetryPolicy, Transaction, current_step
+from actors import RetryPolicy, Transaction, WorkflowManager, current_step
 
 if TYPE_CHECKING:
     from random import Random
 
-    from actors import WorkflowManager
     from actors.definitions import Action, Mutation
 
 AGAIN: Final = RetryPolicy(max_attempts=50, initial_backoff=0.2, max_backoff=2, jitter=False)
@@ -27,6 +26,8 @@ class Notes:
         """How often each attempt began."""
         self.began_once: Counter[str] = Counter()
         """The same of actions that may run once only."""
+        self.ends_heard: Counter[str] = Counter()
+        """How often what is to be called on completion was called, by instance."""
         self.overrun = 0
         """Steps that went on long after they were canceled."""
 
@@ -50,12 +51,21 @@ class Steps(NamedTuple):
     flaky: Action[[int], int]
     once: Action[[int], int]
     """May run once only."""
+    large: Action[[int], str]
+    """Returns so many letters."""
+    time_ms: Action[[], int]
+    """Returns the loop's time."""
+    novel: Action[[int], int]
+    """Older workers do not have it."""
+    hear_of_end: Action[[str, object, object], None]
+    """Is called on completion."""
     write: Mutation[[], int]
     """Adds one to a number that it reads, and leaves a line."""
 
 
-def define_steps(manager: WorkflowManager, random: Random, notes: Notes) -> Steps:
-    """Define them for one run."""
+def define_steps(manager: WorkflowManager, random: Random, notes: Notes, *, is_old: bool = False) -> Steps:
+    """Define them for one run; ``is_old``: as older workers have them."""
+    newest = WorkflowManager() if is_old else manager
 
     @manager.action(name="act", retry=AGAIN)
     async def act(number: int) -> int:
@@ -94,6 +104,24 @@ def define_steps(manager: WorkflowManager, random: Random, notes: Notes) -> Step
         await asyncio.sleep(random.choice((0.1, 2, 6)))
         return number
 
+    @manager.action(name="large", retry=AGAIN)
+    async def large(size: int) -> str:
+        notes.begin()
+        return "x" * size
+
+    @manager.action(name="time", retry=AGAIN)
+    async def time_ms() -> int:
+        return int(asyncio.get_running_loop().time() * 1000)
+
+    @newest.action(name="newest", retry=AGAIN)
+    async def novel(number: int) -> int:
+        notes.begin()
+        return number
+
+    @manager.action(name="hear_of_end", retry=AGAIN)
+    async def hear_of_end(workflow_id: str, result: object, context: object) -> None:
+        notes.ends_heard[workflow_id] += 1
+
     @manager.mutation(name="write")
     async def write(tx: Transaction) -> int:
         total = int(await tx.get(tx.key("total")) or 0) + 1
@@ -102,4 +130,4 @@ def define_steps(manager: WorkflowManager, random: Random, notes: Notes) -> Step
         tx.rpush(tx.key("lines"), current_step().idempotency_key)
         return total
 
-    return Steps(act, quick, unwanted, long, flaky, once, write)
+    return Steps(act, quick, unwanted, long, flaky, once, large, time_ms, novel, hear_of_end, write)

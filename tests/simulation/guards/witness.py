@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from kernel.store.scripts import SCRIPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from actors.testing.simulation.world import Process, World
+    from actors.testing.simulation import Simulation
+    from actors.testing.simulation.world import Process
     from kernel import Words
 
 DEATHS_TO_RUN_ALONE: Final = 2
+HELD_A_SLOT_MAX: Final = 2
+"""One that runs, and one that has run and is being recorded."""
 NEARLY: Final = 0.99
 CALLS_A_SECOND_MAX: Final = 3_000
 """Of all workers together; they make a tenth of it."""
@@ -27,12 +30,13 @@ SECONDS_MAX: Final = 200
 class Witness:
     """``said``: a sentence for each thing that must not happen. Failovers may excuse what children do."""
 
-    def __init__(self, world: World, timeout_s: float, now_ms: Callable[[], int]) -> None:
-        """``timeout_s``: how long a heartbeat may be silent. ``now_ms``: the server's time."""
+    def __init__(self, simulation: Simulation, timeout_s: float) -> None:
+        """``timeout_s``: how long a heartbeat may be silent."""
         self.said: list[str] = []
-        self._world = world
+        self._world = world = simulation.world
         self._timeout_s = timeout_s
-        self._now_ms = now_ms
+        self._now_ms = simulation._clock.now_ms
+        self._settings_of = simulation._settings_of
         self._session = world.server.session()
         self._beats: dict[str, float] = {}
         self._fenced: dict[str, float] = {}
@@ -97,10 +101,12 @@ class Witness:
         dead_s = self._world.time() - max(self._fenced.get(worker, 1e9), process._cut_until, process._still_until)
         if dead_s > self._timeout_s:
             self.said.append("a worker that was declared dead goes on under its old name")
-        if int(reply[3]) >= DEATHS_TO_RUN_ALONE:
-            beside: Any = self._session.run(("ZRANGEBYLEX", f"{tag}:held", f"[{worker}|", f"({worker}}}"))
-            if len(beside) > 1:
-                self.said.append("a step that had killed two workers was begun beside others")
+        beside: Any = self._session.run(("ZRANGEBYLEX", f"{tag}:held", f"[{worker}|", f"({worker}}}"))
+        if int(reply[3]) >= DEATHS_TO_RUN_ALONE and len(beside) > 1:
+            self.said.append("a step that had killed two workers was begun beside others")
+        slots = self._settings_of(process.number).concurrency
+        if len(beside) > HELD_A_SLOT_MAX * slots:
+            self.said.append(f"a worker that may run {slots} steps at once has begun {len(beside)}")
 
     # --------------------------------------------------------------------------------------------------- outcomes
 
@@ -129,7 +135,11 @@ class Witness:
         now_ms = self._now_ms()
         if int(deadline) and now_ms > int(deadline) and reply[0] != b"LATE":
             self.said.append(f"a message was delivered {(now_ms - int(deadline)) / 1000:.1f} s after its deadline")
-        if not message or reply[0] != b"CREATED" or self._world.injected["rolled back"]:
+        if (
+            not message
+            or reply[0] != b"CREATED"
+            or self._world.injected["rolled back"] + self._world.injected["failed over"]
+        ):
             return
         start = (address, message)
         if self._born.setdefault(start, reply[1]) != reply[1]:

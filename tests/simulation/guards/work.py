@@ -16,6 +16,7 @@ from actors.errors import WorkflowFailed
 from kernel import Refused
 from kernel.store.replies import listed
 from tests.simulation.guards.programs import EVENTS, define_programs
+from tests.simulation.guards.rarer import define_rarer
 from tests.simulation.guards.steps import Notes, define_steps
 from tests.simulation.guards.witness import Witness
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from actors.handle import WorkflowHandle
     from actors.testing.simulation import Schedule, Simulation
+    from tests.simulation.guards.program import Program
 
-EXCUSES: Final = ("crash-before", "crash-after", "pause", "cut", "rolled back", "timeout")
+EXCUSES: Final = ("crash-before", "crash-after", "pause", "cut", "rolled back", "failed over", "timeout")
 """What excuses that a step runs again."""
 RUNS_A_FAULT: Final = 3
 """So many times: who was taken for dead while it stood still begins steps until its next heartbeat tells it."""
@@ -35,29 +37,50 @@ class Broken(AssertionError):
     """Something that is promised is not so."""
 
 
+class Unexpected(list[str]):
+    """What the engine reports of itself, but that code of older workers does not fit."""
+
+    def append(self, text: str) -> None:
+        """Keep a report."""
+        if "its code does not fit its journal" not in text:
+            super().append(text)
+
+
 class Work:
     """Definitions, and what their runs left. Made anew for each run."""
-
-    old = None
 
     def __init__(self, schedule: Schedule, plays: Sequence[str], *, people: int, retention: int = 7200) -> None:
         """``plays``: names of what is started. ``people``: how often somebody cancels, restarts or sends."""
         self.random = Random(schedule.seed)
         self.plays = plays
         self.people = people
-        self.manager = WorkflowManager("memory://unused", namespace="g", partitions=1, retention=retention)
+        self.retention, self.nodes = retention, schedule.nodes
         self.notes = Notes()
         self.started: list[tuple[str, WorkflowHandle[Any]]] = []
         self.simulation: Simulation
         self.witness: Witness
-        self.programs = define_programs(self.manager, define_steps(self.manager, self.random, self.notes))
+        self.ends: Counter[str] = Counter()
+        """How often each instance must have ended before its last end: it was restarted."""
+        self.manager, self.programs = self._define(is_old=False)
+        has_old = any(fault.kind == "old" for fault in schedule.faults)
+        self.old = self._define(is_old=True)[0] if has_old else None
+
+    def _define(self, *, is_old: bool) -> tuple[WorkflowManager, dict[str, Program]]:
+        manager = WorkflowManager("memory://unused", namespace="g", partitions=self.nodes, retention=self.retention)
+        steps = define_steps(manager, self.random, self.notes, is_old=is_old)
+        programs = define_programs(manager, steps)
+        if not programs.keys() >= set(self.plays):
+            programs |= define_rarer(manager, steps, is_old=is_old)
+        return manager, programs
 
     # --------------------------------------------------------------------------------------------------- the play
 
     async def play(self, simulation: Simulation) -> None:
         """Start all, let people interfere, and see that all is as promised."""
         self.simulation = simulation
-        self.witness = Witness(simulation.world, self.manager.worker_timeout_s, simulation._clock.now_ms)
+        self.witness = Witness(simulation, self.manager.worker_timeout_s)
+        if self.old is not None:
+            simulation._logged.errors = Unexpected()
         try:
             await self._play()
         except asyncio.CancelledError:
@@ -73,10 +96,14 @@ class Work:
         for play in self.plays:
             await self._start(play)
         sender = asyncio.create_task(self._send_all())
+        restarting = [
+            asyncio.create_task(self._restart_late(handle)) for play, handle in self.started if play == "brief"
+        ]
         for _ in range(self.people):
             await asyncio.sleep(self.random.choice((0.005, 0.1, 0.7, 2.5)))
             await self._interfere()
         await sender
+        await asyncio.gather(*restarting)
         await self._settle()
         results = [await handle.result() for _, handle in self.started]  # notices that nothing goes on
         await simulation.finish()
@@ -110,8 +137,22 @@ class Work:
                 await handle.cancel()
                 await asyncio.sleep(self.random.choice((0, 0.01, 0.5)))
             await handle.restart(from_step=self.random.choice((None, 1, 2)))
+            self.ends[handle.id] += 1
         except (NoSuchStep, WorkflowNotFound, WorkflowRunning, WorkflowBusy, WorkflowFailed, Refused):
             pass  # it is too late, or too early
+
+    async def _restart_late(self, handle: WorkflowHandle[Any]) -> None:
+        """Restart it when its retention is about over: then it is deleted, or it runs again."""
+        await asyncio.sleep(30 + self.random.choice((0, 0.02, 0.1, 0.4, 2)))
+        try:
+            await handle.restart(from_step=1)
+        except WorkflowNotFound:
+            self.started = [one for one in self.started if one[1] is not handle]
+            return
+        try:
+            await handle.result()
+        except WorkflowNotFound:
+            raise Broken("an instance was deleted after it had been restarted") from None
 
     async def _settle(self) -> None:
         """Let whoever was canceled run again, so that there is a result."""
@@ -125,6 +166,7 @@ class Work:
                     except (WorkflowRunning, WorkflowNotFound):
                         break
                     else:
+                        self.ends[handle.id] += 1
                         break
 
     # --------------------------------------------------------------------------------------------------- judgement
@@ -139,8 +181,14 @@ class Work:
         for key, times in self.notes.began.items():
             if times > 1 + excuses:
                 raise Broken(f"an attempt of a step ran {times} times, {excuses} were excused: {key}")
-        if max(self.notes.began_once.values(), default=0) > 1 and not self.simulation.injected["rolled back"]:
+        forgotten = self.simulation.injected["rolled back"] + self.simulation.injected["failed over"]
+        if max(self.notes.began_once.values(), default=0) > 1 and not forgotten:
             raise Broken("an action that may run once only ran twice")
+        for play, handle in self.started:
+            wanted_ends = 1 + self.ends[handle.id]
+            if play == "told" and self.notes.ends_heard[handle.id] < wanted_ends:
+                heard = self.notes.ends_heard[handle.id]
+                raise Broken(f"an instance ended {wanted_ends} times, and {heard} times its end was called out")
         if self.notes.overrun:
             raise Broken("a step ran to its end 7 s after it was canceled")
         if self.witness.said:
@@ -149,11 +197,11 @@ class Work:
 
     async def _judge_writes(self) -> None:
         store = await self.simulation.manager.store()
-        tag = store.space.keys.tags[0]
-        lines: list[bytes] = listed(await store.space.send(tag, "LRANGE", f"{tag}:app:lines", 0, -1))
-        twice = [line for line, times in Counter(lines).items() if times > 1]
-        if twice:
-            raise Broken(f"a mutation wrote twice: {twice[0]!r}")
-        total: Any = await store.space.send(tag, "GET", f"{tag}:app:total")
-        if int(total or 0) != len(lines):
-            raise Broken(f"an update was lost: {len(lines)} mutations, the total is {int(total or 0)}")
+        for tag in store.space.keys.tags:
+            lines: list[bytes] = listed(await store.space.send(tag, "LRANGE", f"{tag}:app:lines", 0, -1))
+            twice = [line for line, times in Counter(lines).items() if times > 1]
+            if twice:
+                raise Broken(f"a mutation wrote twice: {twice[0]!r}")
+            total: Any = await store.space.send(tag, "GET", f"{tag}:app:total")
+            if int(total or 0) != len(lines):
+                raise Broken(f"an update was lost: {len(lines)} mutations, the total is {int(total or 0)}")
