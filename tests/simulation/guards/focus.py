@@ -185,6 +185,14 @@ FOCUSES: Final = {
         people=0,
         most=12,
     ),
+    "one worker": Focus(
+        "steps of one worker; failovers that lose writes",
+        ("chain", "chain"),
+        ("rollback",),
+        people=0,
+        most=12,
+        workers=1,
+    ),
     "large payloads": Focus(
         "large outcomes; failovers that lose writes, of all or of one node",
         ("bulky", "bulky"),

@@ -21,6 +21,19 @@ FORGETFUL: Final = (
         focus="forgetful nodes",
     ),
     Guard(
+        name="memory of what was started",
+        trace="B2",
+        protects="A worker does not run an action again that may run once, though the server forgot that it began it.",
+        switch=(
+            Edit(
+                "actors.servers.runner:Runner._attempt",
+                "begun.command.at_most_once and not hands.started(held)",
+                "begun.command.at_most_once and hands.started(held) is None",
+            ),
+        ),
+        focus="one worker",
+    ),
+    Guard(
         name="deposited again",
         trace="B2",
         protects="What refers to a large payload is recorded only where that is.",
@@ -135,11 +148,8 @@ FLOW: Final = (
             Edit(
                 "actors.servers.turner:Turner._replay",
                 "self._host.watch.feed(instance, event)",
-                "later = [e for e in events if e.number == event.number + 1 and e.kind == event.kind == 'outcome']\n"
-                "                if later and {event.seq, later[0].seq} <= set(instance.open):\n"
-                "                    instance._take(event)\n"
-                "                else:\n"
-                "                    self._host.watch.feed(instance, event)",
+                "(instance._take if [e for e in events if e.number == event.number + 1 and e.kind == event.kind == 'outcome'"
+                " and {e.seq, event.seq} <= set(instance.open)] else lambda e: self._host.watch.feed(instance, e))(event)",
             ),
         ),
         focus="order",

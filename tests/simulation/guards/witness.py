@@ -23,8 +23,8 @@ HELD_A_SLOT_MAX: Final = 2
 NEARLY: Final = 0.99
 CALLS_A_SECOND_MAX: Final = 3_000
 """Of all workers together; they make a tenth of it."""
-SECONDS_MAX: Final = 200
-"""Of virtual time; what is stuck is noticed after 130."""
+SECONDS_MAX: Final = 500
+"""Of virtual time; what is stuck after a failover is noticed after 230."""
 
 
 class Witness:

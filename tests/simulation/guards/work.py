@@ -59,6 +59,7 @@ class Work:
         self.started: list[tuple[str, WorkflowHandle[Any]]] = []
         self.simulation: Simulation
         self.witness: Witness
+        self.forgets = any(fault.kind in {"rollback", "failover"} for fault in schedule.faults)
         self.ends: Counter[str] = Counter()
         """How often each instance must have ended before its last end: it was restarted."""
         self.manager, self.programs = self._define(is_old=False)
@@ -126,6 +127,8 @@ class Work:
                     await handle.send_event("go", number)
                 else:
                     words = ("type", "event", "id", handle.id, "name", "go", "value", str(number))
+                    if self.forgets:  # this very call may be repeated then
+                        words += ("dedupe", f"go-{number}")
                     await store.space.send(key, "XADD", key, "*", *words)
 
     async def _interfere(self) -> None:
@@ -181,8 +184,7 @@ class Work:
         for key, times in self.notes.began.items():
             if times > 1 + excuses:
                 raise Broken(f"an attempt of a step ran {times} times, {excuses} were excused: {key}")
-        forgotten = self.simulation.injected["rolled back"] + self.simulation.injected["failed over"]
-        if max(self.notes.began_once.values(), default=0) > 1 and not forgotten:
+        if max(self.notes.began_once.values(), default=0) > 1 and not self._may_run_once_more():
             raise Broken("an action that may run once only ran twice")
         for play, handle in self.started:
             wanted_ends = 1 + self.ends[handle.id]
@@ -194,6 +196,14 @@ class Work:
         if self.witness.said:
             raise Broken(self.witness.said[0])
         await self._judge_writes()
+
+    def _may_run_once_more(self) -> bool:
+        """Tell whether somebody may have run what may run once, and nobody knows: neither the server nor a worker."""
+        injected, alone = self.simulation.injected, self.simulation.schedule.workers == 1
+        forgotten = injected["rolled back"] + injected["failed over"]
+        return forgotten > 0 and not (
+            alone and injected.keys() <= {"rollback", "failover", "rolled back", "failed over"}
+        )
 
     async def _judge_writes(self) -> None:
         store = await self.simulation.manager.store()
