@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kernel import Held
+    from kernel import Begun, Held
 
 REMEMBERED_S: Final = 600.0
 """How long tokens that were started are remembered; a rollback of the server may show them again."""
@@ -41,7 +41,7 @@ class Hands:
         self._reserved = 0
         self._finishing: set[Held] = set()
         self._started: set[int] = set()
-        self._started_at: deque[tuple[float, int]] = deque()
+        self._started_at: deque[tuple[float, tuple[int, int]]] = deque()
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -113,16 +113,21 @@ class Hands:
             self.alone = None
         self._changed()
 
-    def started(self, held: Held) -> bool:
-        """Remember that a command's code begins to run; False: it did before (the server was rolled back)."""
-        key = hash(held)
-        if key in self._started:
+    def started(self, begun: Begun) -> bool:
+        """Remember that a command's code begins to run; False: it did before (the server was rolled back).
+
+        If the server forgot also that the command was begun, it comes under another token: so the same call in the same
+        place of its instance counts too.
+        """
+        held, command = begun.held, begun.command
+        call = hash((held._replace(worker="", token=""), command.target, command.arguments))
+        if call in self._started:
             return False
         now = asyncio.get_running_loop().time()
-        self._started.add(key)
-        self._started_at.append((now, key))
+        self._started |= {hash(held), call}
+        self._started_at.append((now, (hash(held), call)))
         while now - self._started_at[0][0] > REMEMBERED_S or len(self._started_at) > REMEMBERED_MAX:
-            self._started.discard(self._started_at.popleft()[1])
+            self._started -= {*self._started_at.popleft()[1]}
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -194,7 +194,7 @@ class Runner(Server):
         if not self._execution.knows(begun.command.target):
             await self._leave(held)
             return
-        if begun.command.at_most_once and not hands.started(held):
+        if begun.command.at_most_once and not hands.started(begun):
             await self._fail(begun, OutcomeUnknown("the server was rolled back while it ran", error_type="RolledBack"))
             return
         payload: bytes | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from actors import RetryPolicy, Step, WorkflowManager
+from actors import OutcomeUnknown, RetryPolicy, Step, WorkflowManager
 from actors.errors import InvalidOption
 from actors.testing.simulation import Fault, Faults, Run, Schedule, Simulation, run, shrink
 from actors.testing.simulation.nodes import ALL, Nodes
@@ -29,6 +31,43 @@ async def filled(step: Step, size: int) -> str:
     return text + await step.run_action(fill, len(text))
 
 
+once_begun: list[str] = []
+
+
+@manager.action(name="once", retry=False)
+async def once(label: str) -> str:
+    once_begun.append(label)
+    await asyncio.sleep(1)
+    return label
+
+
+@manager.workflow(name="careful")
+async def careful(step: Step) -> list[str]:
+    said: list[str] = []
+    for label in ("first", "second"):
+        try:
+            said.append(await step.run_action(once, label))
+        except OutcomeUnknown:
+            said.append("unknown")
+    return said
+
+
+class Caring:
+    """An instance with actions that may run once only."""
+
+    manager, old = manager, None
+
+    def __init__(self, schedule: Schedule) -> None:
+        """Nothing of it depends on the seed."""
+
+    async def play(self, simulation: Simulation) -> None:
+        once_begun.clear()
+        handle = await simulation.start(careful)
+        assert set(await handle.result()) <= {"first", "second", "unknown"}
+        await simulation.vanish()
+        assert once_begun == ["first", "second"]
+
+
 class Filling:
     """An instance with large outcomes and a large result."""
 
@@ -48,6 +87,13 @@ def test_a_large_payload_is_there_whatever_a_failover_has_lost(node: int) -> Non
     for at in range(1, BOUNDARIES):
         done = run(Filling, Schedule.parse(f"workers=1 nodes=2 w1@{at}:failover=2/n{node} prompt"), seconds_max=10)
         assert done.error is None, f"{done.schedule}: {done.error}"
+
+
+@pytest.mark.parametrize("writes", [1, 2, 4])
+def test_an_action_that_may_run_once_runs_once_on_a_worker_that_lives_whatever_is_forgotten(writes: int) -> None:
+    for at in range(1, BOUNDARIES):
+        done = run(Caring, Schedule.parse(f"workers=1 w1@{at}:rollback={writes} prompt"), seconds_max=10)
+        assert done.error is None, f"{done.schedule}: {done.error!r}"
 
 
 @pytest.mark.parametrize("node", [ALL, 0, 1, 2])
