@@ -27,8 +27,8 @@ FORGETFUL: Final = (
         switch=(
             Edit(
                 "actors.servers.runner:Runner._attempt",
-                "begun.command.at_most_once and not hands.started(held)",
-                "begun.command.at_most_once and hands.started(held) is None",
+                "begun.command.at_most_once and not hands.started(begun)",
+                "begun.command.at_most_once and hands.started(begun) is None",
             ),
         ),
         focus="one worker",

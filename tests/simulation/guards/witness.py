@@ -23,8 +23,8 @@ HELD_A_SLOT_MAX: Final = 2
 NEARLY: Final = 0.99
 CALLS_A_SECOND_MAX: Final = 3_000
 """Of all workers together; they make a tenth of it."""
-SECONDS_MAX: Final = 500
-"""Of virtual time; what is stuck after a failover is noticed after 230."""
+SECONDS_MAX: Final = 200
+"""Of virtual time: twice what the slowest takes after a failover. What is looked after again and again is never stuck."""
 
 
 class Witness:
@@ -61,9 +61,11 @@ class Witness:
         if (second := int(self._world.time())) != self._second:
             self._calls, self._second = 0, second
         self._calls += 1
-        endless = self._calls == CALLS_A_SECOND_MAX or second > SECONDS_MAX
-        if endless and not self.said and self._player is not None:
-            self.said.append("workers go round in circles")
+        circles, late = self._calls == CALLS_A_SECOND_MAX, second > SECONDS_MAX
+        if (circles or late) and not self.said and self._player is not None:
+            self.said.append(
+                "workers go round in circles" if circles else f"it has not ended after {SECONDS_MAX} virtual seconds"
+            )
             self._player.cancel()
 
     def _hear(self, process: Process, words: Words, reply: Any) -> None:  # noqa: ANN401 - of any script
