@@ -28,8 +28,8 @@ from tests.simulation import flows
 INSTANCES = 3
 EXCUSED = frozenset(
     {
-        "crash-before", "crash-after", "pause", "cut", "rolled back", "failed over", "drop", "timeout", "late", "regroup",
-        "twice",
+        "crash-before", "crash-after", "pause", "cut", "rolled back", "failed over", "drop", "timeout", "late",
+        "regroup", "twice",
     }
 )  # fmt: skip
 """Faults that may make a step's code begin once more."""

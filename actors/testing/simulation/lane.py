@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.testing.clock import housekeeping
+from actors.testing.simulation.nodes import ALL
 from actors.testing.simulation.world import Process, rest
 from kernel import Connector, LaneLost, LaneTimedOut
 
@@ -102,10 +103,8 @@ class SimulatedLane:
                 process.cut(seconds)
             case "skew":
                 process.skew_ms += fault.amount
-            case "rollback":
-                world.remember(fault.amount)
-            case "failover":
-                world.remember(fault.amount, fault.node)
+            case "rollback" | "failover":
+                world.remember(fault.amount, ALL if fault.kind == "rollback" else fault.node)
             case "regroup":
                 regroup(process)
             case "slow":

@@ -96,8 +96,8 @@ class Fault:
         kind: FaultKind | None = next((kind for kind in KINDS if found and kind == found[3]), None)
         if found is None or kind is None:
             raise InvalidOption(
-                f"{text!r} is no fault: write w<worker>@<boundary>:<kind>=<amount>, for a failover with /n<node> behind "
-                f"it; kind one of {KINDS}"
+                f"{text!r} is no fault: write w<worker>@<boundary>:<kind>=<amount>, and /n<node> behind a failover; "
+                f"kind one of {KINDS}"
             )
         return cls(int(found[1]), int(found[2]), kind, int(found[4] or 0), int(found[5] or 0))
 
@@ -147,8 +147,8 @@ class Schedule:
     faults: tuple[Fault, ...] = ()
     delays: bool = field(default=True, kw_only=True)
     nodes: int = field(default=1, kw_only=True)
-    """1: one server. More: a Cluster over whose nodes the partitions are spread; what is in no partition lies on another
-    one, number 0. A manager that does not state its partitions has as many."""
+    """1: one server. More: a Cluster over whose nodes the partitions are spread; what is in no partition lies on
+    another one, number 0. A manager that does not state its partitions has as many."""
 
     def __post_init__(self) -> None:
         """Refuse failovers of nodes that are not there. Raises InvalidOption."""

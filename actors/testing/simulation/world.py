@@ -199,8 +199,8 @@ class World:
         elif self.nodes.is_due(self.writes):
             self._roll_back()
 
-    def remember(self, writes: int, node: int = ALL) -> None:
-        """Keep the state of the server, or of one node; it comes back after so many further writes."""
+    def remember(self, writes: int, node: int) -> None:
+        """Keep the state of a node, or of ``ALL``; it comes back after so many further writes."""
         self.nodes.remember(node, self.writes + max(writes, 1))
 
     def _roll_back(self) -> None:

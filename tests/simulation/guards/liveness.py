@@ -148,8 +148,9 @@ FLOW: Final = (
             Edit(
                 "actors.servers.turner:Turner._replay",
                 "self._host.watch.feed(instance, event)",
-                "(instance._take if [e for e in events if e.number == event.number + 1 and e.kind == event.kind == 'outcome'"
-                " and {e.seq, event.seq} <= set(instance.open)] else lambda e: self._host.watch.feed(instance, e))(event)",
+                "(instance._take if any(e.number == event.number + 1 and e.kind == event.kind == 'outcome'"
+                " and {e.seq, event.seq} <= set(instance.open) for e in events)"
+                " else lambda e: self._host.watch.feed(instance, e))(event)",
             ),
         ),
         focus="order",

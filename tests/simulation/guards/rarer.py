@@ -81,7 +81,7 @@ def _by_the_clock(manager: WorkflowManager, steps: Steps) -> dict[str, Program]:
             for done in range(5):
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 first = next(index for index, task in enumerate(tasks) if task.done())
-                tasks.pop(first)
+                del tasks[first]
                 await step.run_action((steps.quick, steps.flaky)[(number + first + done) % 2], first)
         return rounds
 

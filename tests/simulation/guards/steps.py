@@ -65,7 +65,6 @@ class Steps(NamedTuple):
 
 def define_steps(manager: WorkflowManager, random: Random, notes: Notes, *, is_old: bool = False) -> Steps:
     """Define them for one run; ``is_old``: as older workers have them."""
-    newest = WorkflowManager() if is_old else manager
 
     @manager.action(name="act", retry=AGAIN)
     async def act(number: int) -> int:
@@ -104,6 +103,22 @@ def define_steps(manager: WorkflowManager, random: Random, notes: Notes, *, is_o
         await asyncio.sleep(random.choice((0.1, 2, 6)))
         return number
 
+    @manager.mutation(name="write")
+    async def write(tx: Transaction) -> int:
+        total = int(await tx.get(tx.key("total")) or 0) + 1
+        await asyncio.sleep(random.choice((0, 0.05)))
+        tx.set(tx.key("total"), str(total))
+        tx.rpush(tx.key("lines"), current_step().idempotency_key)
+        return total
+
+    return Steps(act, quick, unwanted, long, flaky, once, *_define_rarer(manager, notes, is_old=is_old), write)
+
+
+def _define_rarer(
+    manager: WorkflowManager, notes: Notes, *, is_old: bool
+) -> tuple[Action[[int], str], Action[[], int], Action[[int], int], Action[[str, object, object], None]]:
+    newest = WorkflowManager() if is_old else manager
+
     @manager.action(name="large", retry=AGAIN)
     async def large(size: int) -> str:
         notes.begin()
@@ -122,12 +137,4 @@ def define_steps(manager: WorkflowManager, random: Random, notes: Notes, *, is_o
     async def hear_of_end(workflow_id: str, result: object, context: object) -> None:
         notes.ends_heard[workflow_id] += 1
 
-    @manager.mutation(name="write")
-    async def write(tx: Transaction) -> int:
-        total = int(await tx.get(tx.key("total")) or 0) + 1
-        await asyncio.sleep(random.choice((0, 0.05)))
-        tx.set(tx.key("total"), str(total))
-        tx.rpush(tx.key("lines"), current_step().idempotency_key)
-        return total
-
-    return Steps(act, quick, unwanted, long, flaky, once, large, time_ms, novel, hear_of_end, write)
+    return large, time_ms, novel, hear_of_end

@@ -24,7 +24,7 @@ NEARLY: Final = 0.99
 CALLS_A_SECOND_MAX: Final = 3_000
 """Of all workers together; they make a tenth of it."""
 SECONDS_MAX: Final = 200
-"""Of virtual time: twice what the slowest takes after a failover. What is looked after again and again is never stuck."""
+"""Of virtual time: twice what they take after a failover. What is looked after again and again is never stuck."""
 
 
 class Witness:
