@@ -61,7 +61,7 @@ _AMOUNTS: Final[dict[FaultKind, tuple[int, ...]]] = {
 }
 NODES: Final = 2
 """Of the Cluster that a schedule with a failover runs on."""
-_ONE_NODE: Final = 0.75
+_ONE_NODE: Final = 0.9
 """The share of the other schedules that run on one server."""
 BOUNDARIES_MAX: Final = (6, 25, 80)
 """Faults fall on one of the first so many boundaries of a worker; most soon, so that short runs see them too."""

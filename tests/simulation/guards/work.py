@@ -126,9 +126,9 @@ class Work:
                 if number % 2:
                     await handle.send_event("go", number)
                 else:
-                    words = ("type", "event", "id", handle.id, "name", "go", "value", str(number))
-                    if self.forgets:  # this very call may be repeated then
-                        words += ("dedupe", f"go-{number}")
+                    # Where a server forgets, this very call may be repeated.
+                    dedupe = ("dedupe", f"go-{number}") if self.forgets else ()
+                    words = ("type", "event", "id", handle.id, "name", "go", "value", str(number), *dedupe)
                     await store.space.send(key, "XADD", key, "*", *words)
 
     async def _interfere(self) -> None:
