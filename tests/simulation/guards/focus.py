@@ -207,7 +207,7 @@ FOCUSES: Final = {
         "instances at whose end something is called; restarts, deaths", ("told", "told"), (*_LIVES, "slow"), people=6
     ),
     "two versions": Focus(
-        "steps that older workers do not know", ("novel", "novel"), ("old", "old", "slow", "pause"), people=0
+        "steps that older workers do not know", ("novel",), ("old", "old", "slow", "pause"), people=0
     ),
     "mended code": Focus(
         "code that differs between workers", ("mended", "mended"), ("old", "old", "slow", "pause"), people=0
@@ -218,7 +218,7 @@ FOCUSES: Final = {
     ),
     "wrong clocks": Focus("steps in a row; workers' clocks are wrong", ("watch", "watch"), ("skew", "skew"), people=0),
     "order": Focus(
-        "code that goes on by the order in which steps end; deaths", ("order", "order"), (*_LIVES, "slow"), people=0
+        "code that goes on by the order in which steps end; deaths", ("order",), (*_LIVES, "slow"), people=0
     ),
     "restarted late": Focus(
         "instances that are restarted when their retention is about over",
