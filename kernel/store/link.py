@@ -61,7 +61,7 @@ class Link:
         self._closed = False
         self.broken = False
         """Whether the loss of a connection was told, and nothing was answered since."""
-        self._watched: Final[set[asyncio.Timeout]] = set()
+        self._watched: Final[dict[asyncio.Timeout, None]] = {}  # in an order, so that simulations repeat themselves
         """Blocks that are to be left when it breaks."""
         self.full = False
         """Whether the server was found unable to write its files, and took nothing since."""
@@ -108,7 +108,7 @@ class Link:
             reason = str(error) or type(error).__name__
             log.warning("connection to Redis lost, trying again", server=masked(self.url), error=reason)
             while self._watched:
-                self._watched.pop().reschedule(0)
+                self._watched.popitem()[0].reschedule(0)
 
     @contextlib.asynccontextmanager
     async def unbroken(self) -> AsyncGenerator[None]:
@@ -119,11 +119,11 @@ class Link:
                 only listens would wait on.
         """
         async with asyncio.timeout(None) as limit:
-            self._watched.add(limit)
+            self._watched[limit] = None
             try:
                 yield
             finally:
-                self._watched.discard(limit)
+                self._watched.pop(limit, None)
 
     def restored(self) -> None:
         """A pump has a connection."""
