@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.event import event_number
 from kernel.store.gateway import gateway_violations
-from kernel.store.journal import lost_events, other_event, outcome_event, some_of
+from kernel.store.journal import is_detached, kept_events, lost_events, other_event, outcome_event, some_of
 from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys, read_partition
 from kernel.store.turns import ENDED, LIVE
 
@@ -170,7 +170,8 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         yield Violation("future_event", "I7: the journal has events beyond the last one")
     numbers = {event.number for event in events}
     gaps = [n for n in range(1, last + 1) if n not in numbers]
-    if lost := [n for n in lost_events(record["generation"], record["appended"], numbers) if n < last]:
+    earlier = kept_events(record.get("kept", ""), record.get("kept_events", ""))
+    if lost := [n for n in lost_events(record["generation"], record["appended"], numbers, earlier) if n < last]:
         yield Violation("lost_event", f"I2: of its events these are not in the journal: {some_of(lost)}")
     kept, rewound = int(record.get("kept", "0").rstrip("*")), record.get("kept", "").endswith("*")
     for seq in range(1, int(record["commands"]) + 1):
@@ -188,8 +189,10 @@ def _kept(actor: ActorKeys, kept: int) -> Iterator[Violation]:
     record, journal = actor.record, actor.journal
     settled = int(record["emitted"]) if record["status"] in LIVE else 0
     for seq, command in ((int(field[1:]), value) for field, value in journal.items() if field[0] == "k"):
-        compared = f"r{seq}" in journal or b"d" in command.split(b"|", 7)[6]
-        if not (compared and settled < seq <= kept):
+        compared = f"r{seq}" in journal or is_detached(command)
+        if seq <= kept and not compared and f"x{seq}" not in journal:
+            yield Violation("lost_outcome", f"I2: the outcome of command {seq}, which a restart has kept, is lost", seq)
+        elif not (compared and settled < seq <= kept):
             yield Violation("stale_kept", f"I1: the journal keeps a command {seq} that nothing is compared with", seq)
 
 
@@ -204,7 +207,7 @@ def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool, gaps: Sequ
         yield Violation("double_outcome", f"I1: command {seq} is open and settled at once, or settled twice", seq)
     kind, at, _, _, _, _, flags, *_ = command.partition(b"\n")[0].split(b"|")
     is_void = b"v" in flags and seq > kept
-    done = not (is_open or answered or closed or is_void or rewound)
+    done = not (is_open or answered or closed or is_void or rewound or f"k{seq}" in journal)
     emitted = seq <= int(actor.record["emitted"]) and actor.record["status"] in LIVE
     if done and emitted and kind.decode() in _WITH_OUTCOME:
         # An outcome that a restart has kept may be older than the generation; no other can.
