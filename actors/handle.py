@@ -6,15 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
+from actors import ending
 from actors.damaged import damaged, naming_damage, reading
-from actors.errors import (
-    InvalidOption,
-    NoSuchStep,
-    WorkflowBusy,
-    WorkflowCanceled,
-    WorkflowNotFound,
-    WorkflowRunning,
-)
+from actors.errors import InvalidOption, WorkflowCanceled, WorkflowNotFound
 from actors.events import EventType, encode_error, encode_event, name_of
 from actors.history import HistoryEntry, read_history
 from actors.options import Duration, check_name, duration_ms
@@ -46,20 +40,7 @@ from actors.views import (
     read_steps,
     unreadable,
 )
-from actors.wording import shown
-from kernel import (
-    EVENT_FAILED,
-    Busy,
-    Ended,
-    Gone,
-    NoSuchCommand,
-    NotFound,
-    NotStopped,
-    Running,
-    StaleGeneration,
-    check_record,
-    keys,
-)
+from kernel import EVENT_FAILED, check_record, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
@@ -73,8 +54,6 @@ T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
 UNDER_WAY = frozenset({"scheduled", "running", "canceling", "stopped"})
-RESTART_S_MAX: Final = 5.0
-"""How long a restart waits until what the instance left is cleared up."""
 NAMED_MAX: Final = 1_000
 """Open steps whose names a status looks up; the rest have none there."""
 
@@ -379,18 +358,7 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             WorkflowNotFound: there is no such instance.
         """
-        store = await self._manager.store()
-        try:
-            with naming_damage(self.address):
-                if cleanup and _may_clean_up(await store.instances.record(self.address)):
-                    await store.instances.append(self.address, kind="cancel_requested", name="", payload=b"")
-                else:
-                    await store.instances.cancel(self.address, payload=b"")
-        except Ended:
-            return False
-        except (NotFound, Gone):
-            raise await missing(store, self.address) from None
-        return True
+        return await ending.cancel(await self._manager.store(), self.address, cleanup=cleanup)
 
     async def restart(self, *, from_step: int | str | None = None) -> None:
         """Let it run again from one of its steps, when it has ended.
@@ -409,35 +377,7 @@ class WorkflowHandle(Generic[R_co]):
             InstanceDamaged: its journal cannot be read, or an earlier step would be done again whose outcome is lost.
             WorkflowNotFound: there is no such instance.
         """
-        if isinstance(from_step, bool) or not isinstance(cast("object", from_step), int | str | None):
-            raise NoSuchStep(f"from_step={shown(from_step)}: give a step's number, its name, or None")
-        turns, loop = (await self._manager.store()).turns, asyncio.get_running_loop()
-        until, delay_s = loop.time() + RESTART_S_MAX, 0.01
-        while True:
-            try:
-                with naming_damage(self.address):
-                    await turns.restart(self.address, from_seq=from_step)
-            except (Busy, StaleGeneration) as busy:
-                if loop.time() + delay_s > until:
-                    raise self._busy() from busy
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, 0.5)
-            except Running:
-                raise WorkflowRunning(
-                    f"workflow {self.id!r} has not ended: wait for it, or cancel it, then restart it"
-                ) from None
-            except NoSuchCommand as error:
-                raise NoSuchStep(f"workflow {self.id!r}: {error}") from None
-            except (NotFound, Gone):
-                raise await missing(await self._manager.store(), self.address) from None
-            else:
-                return
-
-    def _busy(self) -> WorkflowBusy:
-        return WorkflowBusy(
-            f"workflow {self.id!r} has ended, but what it left is still being cleared up: restart it again soon; if no "
-            "worker is running, start one, which delivers its last messages"
-        )
+        await ending.restart(await self._manager.store(), self.address, from_step=from_step)
 
     async def resume(self) -> bool:
         """Let a stopped instance try again; False: it is not stopped.
@@ -445,23 +385,11 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             WorkflowNotFound: there is no such instance.
         """
-        try:
-            with naming_damage(self.address):
-                await (await self._manager.store()).instances.resume(self.address)
-        except NotStopped:
-            return False
-        except (NotFound, Gone):
-            raise self._not_found() from None
-        return True
+        return await ending.resume(await self._manager.store(), self.address)
 
     async def cleanup(self) -> bool:
         """Delete everything of it; False: it is unknown, or has not ended."""
-        try:
-            with naming_damage(self.address):
-                await (await self._manager.store()).instances.cleanup(self.address)
-        except (NotFound, Gone, Running):
-            return False
-        return True
+        return await ending.clean_up(await self._manager.store(), self.address)
 
     async def _read(
         self, part: str, *, result: bool = False
@@ -489,8 +417,3 @@ class WorkflowHandle(Generic[R_co]):
 
     def _not_found(self) -> WorkflowNotFound:
         return not_found(self.address, self._manager.namespace)
-
-
-def _may_clean_up(record: dict[str, bytes]) -> bool:
-    """Whether a cancellation may be left to the workflow's code: it has begun, and was not asked before."""
-    return record.get("status") not in {b"scheduled", b"canceling"} and "canceling" not in record
