@@ -117,6 +117,10 @@ class WorkflowHandle(Generic[R_co]):
 
         After its end also what was called by ``on_complete``, once for each time that it ended. In place of what the
         manager's codec cannot read stands a text that begins with ``<unreadable:`` and says what and why.
+
+        Raises:
+            WorkflowNotFound: there is no such instance, or it was cleaned up.
+            InstanceDamaged: what Redis has of it, or of what was called on its completion, makes no sense.
         """
         record, opened, _ = await self._read("open")
         instances = (await self._manager.store()).instances
@@ -124,13 +128,17 @@ class WorkflowHandle(Generic[R_co]):
             journal = await instances.read(self.address, "journal", instead=mark_unreadable)
         with reading(self.address):
             steps = read_steps(record, opened, journal, self._manager)
-        for generation in record.get("completions", b"").decode().split():
-            address = completion_address(self.address, generation)
-            actor = await instances.record(address)
-            opened = await instances.read(address, "open")
-            journal = await instances.read(address, "journal", instead=mark_unreadable)
-            asked = record["on_complete"]
-            steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
+            completions = [
+                (completion_address(self.address, generation), record["on_complete"])
+                for generation in record.get("completions", b"").decode().split()
+            ]
+        for address, asked in completions:
+            with naming_damage(address):
+                actor = await instances.record(address)
+                opened = await instances.read(address, "open")
+                journal = await instances.read(address, "journal", instead=mark_unreadable)
+            with reading(address):
+                steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
         return steps
 
     async def result(self, timeout: Duration | None = None) -> R_co:
@@ -229,14 +237,17 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             InvalidOption: ``key`` cannot be one.
             WorkflowNotFound: there is no such instance, or it was cleaned up.
+            InstanceDamaged: what Redis has of it makes no sense.
         """
         check_name("key", key)
         instances = (await self._manager.store()).instances
-        field = await instances.field(self.address, "values", key)
+        with naming_damage(self.address):
+            field = await instances.field(self.address, "values", key)
+            if field is None and (await instances.record(self.address)).get("status", b"gone") == b"gone":
+                raise self._not_found()
         if field is not None:
-            return unpack(field)
-        if (await instances.record(self.address)).get("status", b"gone") == b"gone":
-            raise self._not_found()
+            with reading(self.address):
+                return unpack(field)
         return None
 
     async def history(self) -> list[HistoryEntry]:
