@@ -291,11 +291,13 @@ class WorkflowHandle(Generic[R_co]):
             event: its name, or what ``manager.event`` or ``manager.create_event`` returned.
             value: whatever can be encoded; of a typed event, a value of its type.
             error: instead of a value: the wait raises EventFailed with this text.
-            id: an event that was sent to the instance under this id before is not sent again. Without it one is drawn,
-                so that a call whose reply was lost still tells it once.
+            id: an event that was sent to the instance under this id before is not sent again, whatever its value: the
+                first stands. Without it one is drawn, so that a call whose reply was lost still tells it once.
 
         Raises:
             InvalidArguments, PayloadTooLarge, InvalidOption: nothing was sent.
+            IdInUse: under this id an event of another name was sent before, or an error where this is a value, or the
+                other way round; nothing was sent.
             WorkflowEnded: it has ended.
             WorkflowNotFound: there is no such instance.
         """
@@ -306,7 +308,7 @@ class WorkflowHandle(Generic[R_co]):
             told = Told(EVENT_FAILED, name_of(event), encode_error(error))
         else:
             raise InvalidOption("send_event(…, value, error=…): give a value or an error, not both")
-        await tell(await self._manager.store(), self.address, told, dedupe=event_dedupe(id))
+        await tell(await self._manager.store(), self.address, told, dedupe=event_dedupe(id), said=id or "")
 
     @overload
     async def update(
