@@ -14,6 +14,7 @@ import structlog
 from actors.errors import Failure, NondeterminismError, UnknownDefinition
 from actors.servers.aside import PYTHON, Aside
 from actors.servers.plan import Plan, make_plan
+from actors.servers.refusals import QUICK_MS
 from actors.servers.replicas import Replicas
 from actors.workflow import TurnTooLong
 from kernel import (
@@ -33,6 +34,7 @@ from kernel import (
     PayloadUnusable,
     Record,
     Refused,
+    StageLost,
     StaleGeneration,
     StaleTurn,
     Turned,
@@ -49,6 +51,23 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TURNING: Final = frozenset({"running", "canceling"})
+STALE_MAX: Final = 5
+"""Turns in a row that are refused as outdated though nobody has taken the actor on."""
+
+
+class Standstill:
+    """Counts turns in a row that were refused though nobody has taken the actor on."""
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self._facts: tuple[str, ...] = ()
+        self._times = 0
+
+    def goes_on(self, stale: Refused) -> bool:
+        """Count a refusal; True: they are too many. Of an actor that was taken on, its facts are others."""
+        self._times = self._times + 1 if stale.facts == self._facts else 1
+        self._facts = stale.facts
+        return self._times >= STALE_MAX
 
 
 class Turner:
@@ -83,13 +102,16 @@ class Turner:
             self._wake_again(address)
 
     async def _drive(self, address: str, entry: str) -> None:
+        standstill = Standstill()
         while True:
             try:
                 if await self._turn(address, entry):
                     self._host.left.forget(address)
                     return
-            except (StaleTurn, StaleGeneration, Ended):
-                continue
+            except (StaleTurn, StaleGeneration, Ended) as stale:
+                if standstill.goes_on(stale):
+                    await self._give_up(address, entry, stale)
+                    return
             except PayloadUnusable as error:
                 if await self._aside.postpone(address, entry, why=str(error)):
                     log.warning("a workflow cannot be read here; it is left to other workers", error=str(error))
@@ -98,13 +120,19 @@ class Turner:
                 self._replicas.drop(self._host.cache.get(address))
                 await self._settle(address, entry, "")
                 return
-            except AssertionError:
-                raise
             except Exception as error:
-                if isinstance(error, KernelError) and not is_damage(error):
+                if isinstance(error, AssertionError) or (isinstance(error, KernelError) and not is_damage(error)):
                     raise
                 await self.damaged(address, error)
                 return
+
+    async def _give_up(self, address: str, entry: str, stale: Refused) -> None:
+        """Stop trying: nobody gets on with the actor, by turns that are all refused."""
+        if isinstance(stale, StageLost):
+            # Two workers take the parts of their decisions from one another. One of them gets the ready entry back.
+            await self._host.store.turns.postpone(address, entry, delay_ms=QUICK_MS)
+        else:
+            await self.damaged(address, stale)
 
     async def _turn(self, address: str, entry: str) -> bool:
         """Take one turn; True: nothing is left to do for the actor here."""

@@ -168,6 +168,7 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         yield Violation("lost_event", f"I2: its last event {record['appended']} is not in the journal")
     if any(event.number > last for event in events):
         yield Violation("future_event", "I7: the journal has events beyond the last one")
+    yield from _counts(record)
     numbers = {event.number for event in events}
     gaps = [n for n in range(1, last + 1) if n not in numbers]
     earlier = kept_events(record.get("kept", ""), record.get("kept_events", ""))
@@ -182,6 +183,16 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         yield Violation("lost_payload", f"I2: large payloads are referred to and not there: {sorted(missing)}")
     if record["status"] in ENDED and "result" not in journal:
         yield Violation("no_result", "has ended without a result")
+
+
+def _counts(record: Mapping[str, str]) -> Iterator[Violation]:
+    """I2: no more was consumed or carried out than there is."""
+    if event_number(record["consumed"]) > event_number(record["appended"]):
+        said = f"I2: its last event is {record['appended']}, but {record['consumed']} was consumed"
+        yield Violation("lost_event", said)
+    if int(record["emitted"]) > int(record["commands"]):
+        said = f"I2: {record['emitted']} commands were carried out, but it has {record['commands']}"
+        yield Violation("lost_command", said)
 
 
 def _kept(actor: ActorKeys, kept: int) -> Iterator[Violation]:

@@ -200,8 +200,18 @@ async def spoil_event(p: Patient) -> None:
     await p.redis("HSET", p.part("journal"), "e1", "garbage")
 
 
+async def consumed_ahead(p: Patient) -> None:
+    await p.redis("HSET", p.record, "consumed", "99-1")
+
+
+async def emitted_ahead(p: Patient) -> None:
+    await p.redis("HSET", p.record, "emitted", 99)
+
+
 @pytest.mark.usefixtures("audits_often")
-@pytest.mark.parametrize("damage", [lose_journal, spoil_command, spoil_own_command, spoil_event])
+@pytest.mark.parametrize(
+    "damage", [lose_journal, spoil_command, spoil_own_command, spoil_event, consumed_ahead, emitted_ahead]
+)
 async def test_a_worker_stops_an_instance_with_a_damaged_journal_and_says_so_in_one_line(
     manager: WorkflowManager, damage: Damage
 ) -> None:
