@@ -82,7 +82,7 @@ class UnknownDefinition(Misuse):
 
 
 class IdInUse(Misuse):
-    """The id that was given is in use: by an instance of another workflow, or an update of another handler.
+    """The id that was given is in use: by an instance of another workflow, another event, an update of another handler.
 
     What it was given to was not started or sent.
     """

@@ -6,15 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
+from actors import ending
 from actors.damaged import damaged, naming_damage, reading
-from actors.errors import (
-    InvalidOption,
-    NoSuchStep,
-    WorkflowBusy,
-    WorkflowCanceled,
-    WorkflowNotFound,
-    WorkflowRunning,
-)
+from actors.errors import InvalidOption, WorkflowCanceled, WorkflowNotFound
 from actors.events import EventType, encode_error, encode_event, name_of
 from actors.history import HistoryEntry, read_history
 from actors.options import Duration, check_name, duration_ms
@@ -46,20 +40,7 @@ from actors.views import (
     read_steps,
     unreadable,
 )
-from actors.wording import shown
-from kernel import (
-    EVENT_FAILED,
-    Busy,
-    Ended,
-    Gone,
-    NoSuchCommand,
-    NotFound,
-    NotStopped,
-    Running,
-    StaleGeneration,
-    check_record,
-    keys,
-)
+from kernel import EVENT_FAILED, check_record, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
@@ -73,8 +54,6 @@ T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
 UNDER_WAY = frozenset({"scheduled", "running", "canceling", "stopped"})
-RESTART_S_MAX: Final = 5.0
-"""How long a restart waits until what the instance left is cleared up."""
 NAMED_MAX: Final = 1_000
 """Open steps whose names a status looks up; the rest have none there."""
 
@@ -138,6 +117,10 @@ class WorkflowHandle(Generic[R_co]):
 
         After its end also what was called by ``on_complete``, once for each time that it ended. In place of what the
         manager's codec cannot read stands a text that begins with ``<unreadable:`` and says what and why.
+
+        Raises:
+            WorkflowNotFound: there is no such instance, or it was cleaned up.
+            InstanceDamaged: what Redis has of it, or of what was called on its completion, makes no sense.
         """
         record, opened, _ = await self._read("open")
         instances = (await self._manager.store()).instances
@@ -145,13 +128,17 @@ class WorkflowHandle(Generic[R_co]):
             journal = await instances.read(self.address, "journal", instead=mark_unreadable)
         with reading(self.address):
             steps = read_steps(record, opened, journal, self._manager)
-        for generation in record.get("completions", b"").decode().split():
-            address = completion_address(self.address, generation)
-            actor = await instances.record(address)
-            opened = await instances.read(address, "open")
-            journal = await instances.read(address, "journal", instead=mark_unreadable)
-            asked = record["on_complete"]
-            steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
+            completions = [
+                (completion_address(self.address, generation), record["on_complete"])
+                for generation in record.get("completions", b"").decode().split()
+            ]
+        for address, asked in completions:
+            with naming_damage(address):
+                actor = await instances.record(address)
+                opened = await instances.read(address, "open")
+                journal = await instances.read(address, "journal", instead=mark_unreadable)
+            with reading(address):
+                steps.append(read_completion(asked, actor, opened, journal, seq=len(steps) + 1, registry=self._manager))
         return steps
 
     async def result(self, timeout: Duration | None = None) -> R_co:
@@ -250,14 +237,17 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             InvalidOption: ``key`` cannot be one.
             WorkflowNotFound: there is no such instance, or it was cleaned up.
+            InstanceDamaged: what Redis has of it makes no sense.
         """
         check_name("key", key)
         instances = (await self._manager.store()).instances
-        field = await instances.field(self.address, "values", key)
+        with naming_damage(self.address):
+            field = await instances.field(self.address, "values", key)
+            if field is None and (await instances.record(self.address)).get("status", b"gone") == b"gone":
+                raise self._not_found()
         if field is not None:
-            return unpack(field)
-        if (await instances.record(self.address)).get("status", b"gone") == b"gone":
-            raise self._not_found()
+            with reading(self.address):
+                return unpack(field)
         return None
 
     async def history(self) -> list[HistoryEntry]:
@@ -301,11 +291,13 @@ class WorkflowHandle(Generic[R_co]):
             event: its name, or what ``manager.event`` or ``manager.create_event`` returned.
             value: whatever can be encoded; of a typed event, a value of its type.
             error: instead of a value: the wait raises EventFailed with this text.
-            id: an event that was sent to the instance under this id before is not sent again. Without it one is drawn,
-                so that a call whose reply was lost still tells it once.
+            id: an event that was sent to the instance under this id before is not sent again, whatever its value: the
+                first stands. Without it one is drawn, so that a call whose reply was lost still tells it once.
 
         Raises:
             InvalidArguments, PayloadTooLarge, InvalidOption: nothing was sent.
+            IdInUse: under this id an event of another name was sent before, or an error where this is a value, or the
+                other way round; nothing was sent.
             WorkflowEnded: it has ended.
             WorkflowNotFound: there is no such instance.
         """
@@ -316,7 +308,7 @@ class WorkflowHandle(Generic[R_co]):
             told = Told(EVENT_FAILED, name_of(event), encode_error(error))
         else:
             raise InvalidOption("send_event(…, value, error=…): give a value or an error, not both")
-        await tell(await self._manager.store(), self.address, told, dedupe=event_dedupe(id))
+        await tell(await self._manager.store(), self.address, told, dedupe=event_dedupe(id), said=id or "")
 
     @overload
     async def update(
@@ -379,18 +371,7 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             WorkflowNotFound: there is no such instance.
         """
-        store = await self._manager.store()
-        try:
-            with naming_damage(self.address):
-                if cleanup and _may_clean_up(await store.instances.record(self.address)):
-                    await store.instances.append(self.address, kind="cancel_requested", name="", payload=b"")
-                else:
-                    await store.instances.cancel(self.address, payload=b"")
-        except Ended:
-            return False
-        except (NotFound, Gone):
-            raise await missing(store, self.address) from None
-        return True
+        return await ending.cancel(await self._manager.store(), self.address, cleanup=cleanup)
 
     async def restart(self, *, from_step: int | str | None = None) -> None:
         """Let it run again from one of its steps, when it has ended.
@@ -409,35 +390,7 @@ class WorkflowHandle(Generic[R_co]):
             InstanceDamaged: its journal cannot be read, or an earlier step would be done again whose outcome is lost.
             WorkflowNotFound: there is no such instance.
         """
-        if isinstance(from_step, bool) or not isinstance(cast("object", from_step), int | str | None):
-            raise NoSuchStep(f"from_step={shown(from_step)}: give a step's number, its name, or None")
-        turns, loop = (await self._manager.store()).turns, asyncio.get_running_loop()
-        until, delay_s = loop.time() + RESTART_S_MAX, 0.01
-        while True:
-            try:
-                with naming_damage(self.address):
-                    await turns.restart(self.address, from_seq=from_step)
-            except (Busy, StaleGeneration) as busy:
-                if loop.time() + delay_s > until:
-                    raise self._busy() from busy
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, 0.5)
-            except Running:
-                raise WorkflowRunning(
-                    f"workflow {self.id!r} has not ended: wait for it, or cancel it, then restart it"
-                ) from None
-            except NoSuchCommand as error:
-                raise NoSuchStep(f"workflow {self.id!r}: {error}") from None
-            except (NotFound, Gone):
-                raise await missing(await self._manager.store(), self.address) from None
-            else:
-                return
-
-    def _busy(self) -> WorkflowBusy:
-        return WorkflowBusy(
-            f"workflow {self.id!r} has ended, but what it left is still being cleared up: restart it again soon; if no "
-            "worker is running, start one, which delivers its last messages"
-        )
+        await ending.restart(await self._manager.store(), self.address, from_step=from_step)
 
     async def resume(self) -> bool:
         """Let a stopped instance try again; False: it is not stopped.
@@ -445,23 +398,11 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             WorkflowNotFound: there is no such instance.
         """
-        try:
-            with naming_damage(self.address):
-                await (await self._manager.store()).instances.resume(self.address)
-        except NotStopped:
-            return False
-        except (NotFound, Gone):
-            raise self._not_found() from None
-        return True
+        return await ending.resume(await self._manager.store(), self.address)
 
     async def cleanup(self) -> bool:
         """Delete everything of it; False: it is unknown, or has not ended."""
-        try:
-            with naming_damage(self.address):
-                await (await self._manager.store()).instances.cleanup(self.address)
-        except (NotFound, Gone, Running):
-            return False
-        return True
+        return await ending.clean_up(await self._manager.store(), self.address)
 
     async def _read(
         self, part: str, *, result: bool = False
@@ -489,8 +430,3 @@ class WorkflowHandle(Generic[R_co]):
 
     def _not_found(self) -> WorkflowNotFound:
         return not_found(self.address, self._manager.namespace)
-
-
-def _may_clean_up(record: dict[str, bytes]) -> bool:
-    """Whether a cancellation may be left to the workflow's code: it has begun, and was not asked before."""
-    return record.get("status") not in {b"scheduled", b"canceling"} and "canceling" not in record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from actors.damaged import damaged, naming_damage
+from actors.damaged import damaged, naming_damage, reading
 from actors.errors import (
     Failure,
     IdInUse,
@@ -17,7 +17,7 @@ from actors.errors import (
 )
 from actors.options import check_name
 from actors.payload import NotEncodable, ValueCodec, pack, unpack
-from kernel import Ended, Gone, NotFound, draw_nonce, event_number, keys, other_event
+from kernel import EVENT_FAILED, Ended, Gone, NotFound, draw_nonce, event_number, keys, other_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,17 +58,24 @@ def encode_update(name: str, args: Sequence[object], *, bytes_max: int) -> bytes
     return data
 
 
-async def tell(store: Store, address: str, told: Told, *, dedupe: str) -> str:
+async def tell(store: Store, address: str, told: Told, *, dedupe: str, said: str = "") -> str:
     """Tell an instance something once; return the event's id, of the first telling if there was one.
+
+    ``said``: the id that the caller gave it, from which ``dedupe`` is.
 
     Raises:
         WorkflowEnded, WorkflowNotFound, InstanceDamaged: nobody will take it.
+        IdInUse: under ``said`` something else was told before.
     """
+    nonce = draw_nonce()
     try:
         with naming_damage(address):
-            return await store.instances.append(
-                address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe
+            event = await store.instances.append(
+                address, kind=told.kind, name=told.name, payload=told.payload, dedupe=dedupe, nonce=nonce
             )
+            if said and event.partition("-")[2] != str(nonce):
+                await _check_same(store, address, told, event, said)
+            return event
     except Ended as error:
         status = error.facts[0] if error.facts else "ended"
         if status not in ENDED:
@@ -93,9 +100,7 @@ async def ask_update(
     limit = asyncio.timeout(limit_s)
     try:
         async with limit, store.hearing.listen(*channels) as ear:
-            event = await tell(store, address, told, dedupe=dedupe)
-            if said:
-                await _check_same(store, address, told, event, said)
+            await tell(store, address, told, dedupe=dedupe, said=said)
             while True:
                 status, reply = await store.instances.reply(address, dedupe)
                 if reply is not None:
@@ -115,14 +120,29 @@ async def ask_update(
 
 
 async def _check_same(store: Store, address: str, told: Told, event: str, said: str) -> None:
-    """Raise IdInUse if what was told first under the id is meant for another handler."""
+    """Raise IdInUse if what was told first under the id has another name, or is a value where this is an error.
+
+    Other arguments or another value are no reason: who sends again may well have made them anew, with another time in
+    them; and what the gateway has told is encoded from JSON.
+    """
     field = await store.instances.field(address, "journal", f"e{event_number(event)}", stored=True)
-    first = told.name if field is None else other_event(field).name
-    if first != told.name:
-        raise IdInUse(
-            f"id={said!r} is that of an update {first!r} sent to workflow {_id_of(address)!r} before, so {told.name!r} "
-            "was not sent: give another id"
-        )
+    if field is None:
+        return
+    with reading(address):
+        before = other_event(field)
+    kind = EVENT_FAILED if before.kind == "event" and before.status == "failed" else before.kind
+    if (kind, before.name) == (told.kind, told.name):
+        return
+    was, now = _named(kind, before.name), _named(told.kind, told.name)
+    raise IdInUse(
+        f"id={said!r} is that of {was}, sent to workflow {_id_of(address)!r} before, so {now} was not sent: give "
+        "another id"
+    )
+
+
+def _named(kind: str, name: str) -> str:
+    what = {"update": "the update", EVENT_FAILED: "an error as the event"}.get(kind, "the event")
+    return f"{what} {name!r}"
 
 
 def read_answer(reply: Reply, name: str, codec: ValueCodec | None) -> Any:  # noqa: ANN401 - a value of its annotation

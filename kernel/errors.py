@@ -30,13 +30,23 @@ if TYPE_CHECKING:
 
 
 _PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@/]*@")
-_LOGIN: Final = ("Authentication", "NOAUTH", "WRONGPASS", "invalid username-password", "invalid password")
+_PASSWORD_ASKED: Final = re.compile(r"([?&]password=)[^&]*")
+_LOGIN: Final = (
+    "Authentication",
+    "NOAUTH",
+    "WRONGPASS",
+    "invalid username-password",
+    "invalid password",
+    "AUTH <password>",
+)
 """Words of a server that wants another login."""
+_LASTING: Final = (*_LOGIN, "NOPERM", "DB index", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+"""Words of what a person must change before a server can be used."""
 
 
 def masked(url: str) -> str:
     """Return a URL as it may be shown: without its password."""
-    return _PASSWORD.sub(r"\1:***@", url)
+    return _PASSWORD_ASKED.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
 class KernelError(Exception):
@@ -190,6 +200,11 @@ class ServerUnreachable(KernelError):
         super().__init__(message)
         self.url = url
         self.reason = reason
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether waiting may mend it; not so a refused login or certificate."""
+        return not any(word in self.reason for word in _LASTING)
 
 
 class LinkChanged(KernelError):

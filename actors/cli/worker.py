@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
 
+from actors.cli.connecting import WAIT_S, connect
 from actors.cli.errors import CommandError
 from actors.cli.hash_seed import HASH_SEED, run_anew
 from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals
@@ -44,6 +45,12 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--grace", type=seconds, default=30.0, help="seconds that running steps get when it stops (default: 30)"
     )
+    parser.add_argument(
+        "--wait",
+        type=seconds,
+        default=WAIT_S,
+        help=f"seconds to wait for a Redis server that is away when it starts (default: {WAIT_S:g})",
+    )
     add_common(parser)
     parser.set_defaults(func=worker)
 
@@ -63,17 +70,19 @@ def worker(said: argparse.Namespace) -> int:
         raise CommandError(f"{said.path!r} has no workflows and no steps: import the modules that define them there")
     if said.processes > 1:
         return asyncio.run(_supervise(manager, said))
-    return asyncio.run(_work(manager, settings))
+    return asyncio.run(_work(manager, settings, wait_s=said.wait))
 
 
-async def _work(manager: WorkflowManager, settings: WorkerSettings) -> int:
+async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: float) -> int:
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(manager)
-        await _reseed(manager)
         stop = asyncio.Event()
         stack.enter_context(on_signals(stop.set, again=_end_at_once))
         if os.environ.get(SUPERVISED):
             stack.enter_context(Lifeline(lambda: _orphaned(stop, settings)))
+        stack.push_async_callback(manager.close)
+        if not await connect(manager, wait_s=wait_s, stop=stop):
+            return 0
+        await _reseed(manager)
         await stack.enter_async_context(
             manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
         )
@@ -93,7 +102,12 @@ async def _reseed(manager: WorkflowManager) -> None:
 
 async def _supervise(manager: WorkflowManager, said: argparse.Namespace) -> int:
     """Run several processes. The server stays open here, so that an embedded one outlives their restarts."""
-    async with manager:
+    async with AsyncExitStack() as stack:
+        stop = asyncio.Event()
+        stack.push_async_callback(manager.close)
+        with on_signals(stop.set, again=_end_at_once):
+            if not await connect(manager, wait_s=said.wait, stop=stop):
+                return 0
         seed = str((await manager.store()).space.seed)
         supervisor = Supervisor(
             command=_child_command(said),
@@ -109,6 +123,7 @@ def _child_command(said: argparse.Namespace) -> list[str]:
         "--concurrency": said.concurrency,
         "--queues": said.queues,
         "--grace": said.grace,
+        "--wait": said.wait,
     }
     words = [str(word) for pair in options.items() for word in pair]
     return [sys.executable, "-m", "actors.cli", "worker", said.path, *words, *(["--verbose"] if said.verbose else [])]

@@ -96,8 +96,7 @@ class Runner(Server):
                 await ladder.take(self.take)
                 if host.hands.free <= 0:
                     continue
-                # One entry a stream is all that is asked for while waiting; what waits behind it follows at once.
-                entries = await reader.wait()
+                entries = await self._next(reader, streams)
                 while entries:
                     for entry in entries:
                         self.take(entry)
@@ -105,6 +104,21 @@ class Runner(Server):
                     entries = await reader.more(free) if free > 0 else []
         finally:
             await reader.close()
+
+    async def _next(self, reader: Reader, streams: tuple[str, ...]) -> list[Entry]:
+        """Return what waits, as far as there are slots for it; if nothing does, wait for news.
+
+        One entry a stream is all that is asked for while waiting; what waits behind it follows at once. Where there are
+        fewer slots than streams even that may be too much, and what has no slot would go to the end of its queue.
+        """
+        hands = self._host.hands
+        if hands.free < len(streams):
+            waiting = tuple(await reader.waiting())
+            if waiting and hands.free > 0 and (entries := await reader.more(hands.free, waiting)):
+                return entries
+            if hands.free <= 0:
+                return []
+        return await reader.wait()
 
     def take(self, entry: Entry) -> None:
         """Look at a queue's entry: begin it, give it back, or drop it. Its slot is taken at once."""

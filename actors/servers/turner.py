@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from actors.errors import Failure, NondeterminismError, UnknownDefinition
-from actors.retrier import KIND as RETRIER
-from actors.retrier import Retrier
 from actors.servers.aside import PYTHON, Aside
-from actors.servers.cache import Replica
 from actors.servers.plan import Plan, make_plan
-from actors.workflow import Instance, TurnTooLong, restarts_in
+from actors.servers.refusals import QUICK_MS
+from actors.servers.replicas import Replicas
+from actors.workflow import TurnTooLong
 from kernel import (
     CHUNK,
     NOT_EAGER,
@@ -25,19 +24,17 @@ from kernel import (
     ActorDamaged,
     Appended,
     Begun,
-    Command,
     Eager,
     Ended,
     Event,
-    Fetched,
     Gone,
     Held,
-    Kept,
     KernelError,
     NotFound,
     PayloadUnusable,
     Record,
     Refused,
+    StageLost,
     StaleGeneration,
     StaleTurn,
     Turned,
@@ -48,14 +45,29 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from actors.actor import Actor
+    from actors.servers.cache import Replica
     from actors.servers.host import Host
 
 log = structlog.get_logger(__name__)
 
 TURNING: Final = frozenset({"running", "canceling"})
+STALE_MAX: Final = 5
+"""Turns in a row that are refused as outdated though nobody has taken the actor on."""
+
+
+class Standstill:
+    """Counts turns in a row that were refused though nobody has taken the actor on."""
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self._facts: tuple[str, ...] = ()
+        self._times = 0
+
+    def goes_on(self, stale: Refused) -> bool:
+        """Count a refusal; True: they are too many. Of an actor that was taken on, its facts are others."""
+        self._times = self._times + 1 if stale.facts == self._facts else 1
+        self._facts = stale.facts
+        return self._times >= STALE_MAX
 
 
 class Turner:
@@ -66,6 +78,7 @@ class Turner:
         self._host = host
         self._again: dict[str, str] = {}
         self._aside = Aside(host)
+        self._replicas = Replicas(host, self._aside.workflow)
 
     # ------------------------------------------------------------------------------------ woken by a ready entry
 
@@ -89,48 +102,57 @@ class Turner:
             self._wake_again(address)
 
     async def _drive(self, address: str, entry: str) -> None:
+        standstill = Standstill()
         while True:
             try:
                 if await self._turn(address, entry):
                     self._host.left.forget(address)
                     return
-            except (StaleTurn, StaleGeneration, Ended):
-                continue
+            except (StaleTurn, StaleGeneration, Ended) as stale:
+                if standstill.goes_on(stale):
+                    await self._give_up(address, entry, stale)
+                    return
             except PayloadUnusable as error:
                 if await self._aside.postpone(address, entry, why=str(error)):
                     log.warning("a workflow cannot be read here; it is left to other workers", error=str(error))
                 return
             except (NotFound, Gone):
-                self._drop(self._host.cache.get(address))
+                self._replicas.drop(self._host.cache.get(address))
                 await self._settle(address, entry, "")
                 return
-            except AssertionError:
-                raise
             except Exception as error:
-                if isinstance(error, KernelError) and not is_damage(error):
+                if isinstance(error, AssertionError) or (isinstance(error, KernelError) and not is_damage(error)):
                     raise
                 await self.damaged(address, error)
                 return
 
+    async def _give_up(self, address: str, entry: str, stale: Refused) -> None:
+        """Stop trying: nobody gets on with the actor, by turns that are all refused."""
+        if isinstance(stale, StageLost):
+            # Two workers take the parts of their decisions from one another. One of them gets the ready entry back.
+            await self._host.store.turns.postpone(address, entry, delay_ms=QUICK_MS)
+        else:
+            await self.damaged(address, stale)
+
     async def _turn(self, address: str, entry: str) -> bool:
         """Take one turn; True: nothing is left to do for the actor here."""
-        replica = self._fresh(address)
+        replica = self._replicas.fresh(address)
         fetched = await self._host.store.turns.fetch(
             address,
             generation=replica.generation if replica else "",
             fed=replica.instance.fed if replica else ZERO,
         )
         record = fetched.record
-        if replica is not None and self._fresh(address) is not replica:
+        if replica is not None and self._replicas.fresh(address) is not replica:
             return False  # it left the cache meanwhile, and nothing of it may run any more
         if record.status not in TURNING:
-            self._drop(replica)
+            self._replicas.drop(replica)
             return not await self._settle(address, entry, record.ready)
         if record.emitted < record.commands:
             await self._emit(address, record)
             return False
         try:
-            replica = await self._bring_up(replica, fetched, address)
+            replica = await self._replicas.bring_up(replica, fetched, address)
         except UnknownDefinition:
             await self._aside.postpone(address, record.ready)
             await self._settle(address, entry, "", unless=record.ready)
@@ -188,7 +210,7 @@ class Turner:
     async def finish(self, begun: Begun, status: str, payload: bytes) -> None:
         """Record the outcome of a step that this worker ran, and take its actor on."""
         held = begun.held
-        replica = self._fresh(held.address)
+        replica = self._replicas.fresh(held.address)
         if replica is not None and self._may_advance(replica, held):
             await self._advance(replica, held, status, payload)
             return
@@ -199,7 +221,7 @@ class Turner:
 
     def appended(self, held: Held, appended: Appended, *, at_ms: int, status: str, payload: bytes) -> None:
         """An outcome of this worker's was recorded: feed it here if it follows what the replica knows."""
-        replica = self._fresh(held.address)
+        replica = self._replicas.fresh(held.address)
         if replica is None or replica.generation != held.generation or appended.before != replica.head:
             return
         replica.inbox.append(Event(appended.event, "outcome", at_ms, held.seq, status, "", payload))
@@ -312,7 +334,7 @@ class Turner:
     async def _local_turns(self, replica: Replica) -> None:
         """Take an actor forward on outcomes in the inbox; leave the rest to whoever has its ready entry."""
         try:
-            while replica.inbox and self._fresh(replica.address) is replica and replica.instance.end is None:
+            while replica.inbox and self._replicas.fresh(replica.address) is replica and replica.instance.end is None:
                 self._feed_inbox(replica)
                 turned = await self._commit(replica)
                 if not turned.more and not replica.inbox:
@@ -322,11 +344,11 @@ class Turner:
             replica.inbox.clear()
             replica.head = replica.instance.fed
         except (NondeterminismError, TurnTooLong) as error:
-            self._drop(replica)
+            self._replicas.drop(replica)
             await self._stop_broken_off(replica.address, replica.generation, error)
         except BaseException:
             # It ended, or nobody knows how the commit went: the next turn reads the journal.
-            self._drop(replica)
+            self._replicas.drop(replica)
             raise
         finally:
             self._host.hands.turn_ended(replica.address)
@@ -338,94 +360,6 @@ class Turner:
             self._host.watch.feed(replica.instance, event)
 
     # ------------------------------------------------------------------------------------ what both have in common
-
-    def _fresh(self, address: str) -> Replica | None:
-        """Return the cached replica, unless the connection broke since it was read."""
-        replica = self._host.cache.get(address)
-        if replica is not None and replica.epoch != self._host.epoch(address) and not replica.busy:
-            self._drop(replica)
-            return None
-        return replica
-
-    def _drop(self, replica: Replica | None) -> None:
-        if replica is not None:
-            self._host.cache.drop(replica)
-
-    async def _bring_up(self, replica: Replica | None, fetched: Fetched, address: str) -> Replica:
-        """Return a replica that has been fed all that is known."""
-        record = fetched.record
-        if replica is not None and replica.generation == record.generation and fetched.events is not None:
-            for event in fetched.events:
-                if event.number > event_number(replica.instance.fed):
-                    self._host.watch.feed(replica.instance, event)
-            if len(replica.instance.commands) >= record.commands:
-                self._caught_up(replica, record)
-                return replica
-        self._drop(replica)
-        return await self._replay(fetched, address)
-
-    async def _replay(self, fetched: Fetched, address: str) -> Replica:
-        record = fetched.record
-        make = self._maker(record, address)
-        events: Sequence[Event]
-        recorded: Sequence[Command] = ()
-        kept: Mapping[int, Kept] = {}
-        epoch = self._host.epoch(address)
-        whole = fetched.events is not None and (not fetched.events or fetched.events[0].number == record.first)
-        if whole and record.commands == 0 and record.kept == 0 and fetched.events:
-            events = fetched.events
-        else:
-            history = await self._host.store.turns.history(address, record)
-            events, recorded, kept = history.events, history.commands, history.kept
-        instance = make(recorded, events, kept)
-        consumed = event_number(record.consumed)
-        replica = Replica(address, record.generation, instance, epoch)
-        try:
-            for event in events:
-                if event.number > consumed and instance.replaying:
-                    self._replayed(replica)
-                self._host.watch.feed(instance, event)
-            if instance.replaying:
-                self._replayed(replica)
-        except BaseException:
-            instance.dispose()
-            raise
-        if record.kept:
-            # After a restart: what was taken back before is said once more, or it would be placed again.
-            replica.canceled = replica.answered = 0
-        self._caught_up(replica, record)
-        replica.busy = True  # not to be the one that makes room for itself
-        self._host.cache.put(replica)
-        replica.busy = False
-        return replica
-
-    def _maker(
-        self, record: Record, address: str
-    ) -> Callable[[Sequence[Command], Sequence[Event], Mapping[int, Kept]], Actor]:
-        """Return what makes an actor of that kind, given what its journal holds. Raises UnknownDefinition."""
-        kind, _, actor_id = address.partition("/")
-        if kind == RETRIER:
-            return lambda recorded, _events, _kept: Retrier(recorded=recorded)
-        workflow = self._aside.workflow(record)
-        return lambda recorded, events, kept: Instance(
-            workflow=workflow, workflow_id=actor_id, recorded=recorded, restarts=restarts_in(events), kept=kept
-        )
-
-    @staticmethod
-    def _replayed(replica: Replica) -> None:
-        """What an earlier turn consumed is fed: it must have asked for just what the journal holds."""
-        instance = replica.instance
-        instance.check_complete()
-        replica.canceled, replica.answered = len(instance.canceled), len(instance.answered)
-
-    @staticmethod
-    def _caught_up(replica: Replica, record: Record) -> None:
-        fed = replica.instance.fed
-        replica.consumed, replica.committed = record.consumed, record.commands
-        replica.inbox = [event for event in replica.inbox if event.number > event_number(fed)]
-        if not replica.inbox or replica.inbox[0].number != event_number(fed) + 1:
-            replica.inbox = []
-            replica.head = fed
 
     async def _emit(self, address: str, record: Record) -> None:
         """Go on with a committed decision of many commands: they queue up behind those that were placed before."""
@@ -475,7 +409,7 @@ class Turner:
                 failure = Failure.decode(plan.end.payload)
                 error = f"{failure.error_type}: {failure.message}"
                 log.warning("a workflow failed", workflow_id=keys.id_of(replica.address), error=error)
-            self._drop(replica)
+            self._replicas.drop(replica)
             return
         self._host.cache.put(replica)
         self._start_granted(replica, turned, plan.token)

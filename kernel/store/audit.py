@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.event import event_number
 from kernel.store.gateway import gateway_violations
-from kernel.store.journal import lost_events, other_event, outcome_event, some_of
+from kernel.store.journal import is_detached, kept_events, lost_events, other_event, outcome_event, some_of
 from kernel.store.snapshot import ActorKeys, Member, OpenCommand, PartitionKeys, read_partition
 from kernel.store.turns import ENDED, LIVE
 
@@ -168,9 +168,11 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         yield Violation("lost_event", f"I2: its last event {record['appended']} is not in the journal")
     if any(event.number > last for event in events):
         yield Violation("future_event", "I7: the journal has events beyond the last one")
+    yield from _counts(record)
     numbers = {event.number for event in events}
     gaps = [n for n in range(1, last + 1) if n not in numbers]
-    if lost := [n for n in lost_events(record["generation"], record["appended"], numbers) if n < last]:
+    earlier = kept_events(record.get("kept", ""), record.get("kept_events", ""))
+    if lost := [n for n in lost_events(record["generation"], record["appended"], numbers, earlier) if n < last]:
         yield Violation("lost_event", f"I2: of its events these are not in the journal: {some_of(lost)}")
     kept, rewound = int(record.get("kept", "0").rstrip("*")), record.get("kept", "").endswith("*")
     for seq in range(1, int(record["commands"]) + 1):
@@ -183,13 +185,25 @@ def _journal(actor: ActorKeys) -> Iterator[Violation]:
         yield Violation("no_result", "has ended without a result")
 
 
+def _counts(record: Mapping[str, str]) -> Iterator[Violation]:
+    """I2: no more was consumed or carried out than there is."""
+    if event_number(record["consumed"]) > event_number(record["appended"]):
+        said = f"I2: its last event is {record['appended']}, but {record['consumed']} was consumed"
+        yield Violation("lost_event", said)
+    if int(record["emitted"]) > int(record["commands"]):
+        said = f"I2: {record['emitted']} commands were carried out, but it has {record['commands']}"
+        yield Violation("lost_command", said)
+
+
 def _kept(actor: ActorKeys, kept: int) -> Iterator[Violation]:
     """I1: commands that a restart has dropped are there only while something is to be compared with them."""
     record, journal = actor.record, actor.journal
     settled = int(record["emitted"]) if record["status"] in LIVE else 0
     for seq, command in ((int(field[1:]), value) for field, value in journal.items() if field[0] == "k"):
-        compared = f"r{seq}" in journal or b"d" in command.split(b"|", 7)[6]
-        if not (compared and settled < seq <= kept):
+        compared = f"r{seq}" in journal or is_detached(command)
+        if seq <= kept and not compared and f"x{seq}" not in journal:
+            yield Violation("lost_outcome", f"I2: the outcome of command {seq}, which a restart has kept, is lost", seq)
+        elif not (compared and settled < seq <= kept):
             yield Violation("stale_kept", f"I1: the journal keeps a command {seq} that nothing is compared with", seq)
 
 
@@ -204,7 +218,7 @@ def _command(actor: ActorKeys, seq: int, *, kept: int, rewound: bool, gaps: Sequ
         yield Violation("double_outcome", f"I1: command {seq} is open and settled at once, or settled twice", seq)
     kind, at, _, _, _, _, flags, *_ = command.partition(b"\n")[0].split(b"|")
     is_void = b"v" in flags and seq > kept
-    done = not (is_open or answered or closed or is_void or rewound)
+    done = not (is_open or answered or closed or is_void or rewound or f"k{seq}" in journal)
     emitted = seq <= int(actor.record["emitted"]) and actor.record["status"] in LIVE
     if done and emitted and kind.decode() in _WITH_OUTCOME:
         # An outcome that a restart has kept may be older than the generation; no other can.

@@ -61,7 +61,6 @@ def drop_memory(url: str) -> None:
     """Forget an in-memory server and what it holds; the next user of its name finds it empty."""
     from kernel.memory import drop_memory_server  # noqa: PLC0415 - as above
 
-    look_into_memory(url).let_go()
     drop_memory_server(url)
 
 

@@ -9,7 +9,7 @@ from kernel.decision import AT_THE_END_TOO, ORDINARY, Command, CommandKind, Sche
 from kernel.event import Event, EventKind, event_number
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
 EVENT_FAILED: Final = "event_failed"
 """How the journal calls an event that was sent with an error."""
@@ -191,9 +191,40 @@ def read_reply(field: bytes) -> Reply:
     return Reply(status.decode(), payload)
 
 
-def lost_events(generation: str, appended: str, there: Container[int]) -> list[int]:
-    """Return the numbers of a generation's events that are not ``there``. A restart drops some of before it."""
-    return [n for n in range(event_number(generation), event_number(appended) + 1) if n not in there]
+def lost_events(generation: str, appended: str, there: Container[int], kept: Iterable[int] = ()) -> list[int]:
+    """Return the numbers of events that are not ``there``: of a generation's, and of those ``kept`` of before it."""
+    own = range(event_number(generation), event_number(appended) + 1)
+    return [n for n in (*kept, *own) if n not in there]
+
+
+def write_numbers(numbers: Iterable[int]) -> str:
+    """Return ascending numbers as text, such as ``1-7,9``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def read_numbers(text: str) -> list[int]:
+    """Return the numbers in what ``write_numbers`` has written. Raises ValueError: it has not."""
+    runs = ((run.partition("-")[0], run.rpartition("-")[2]) for run in text.split(",") if run)
+    return [number for first, last in runs for number in range(int(first), int(last) + 1)]
+
+
+def kept_events(kept: str, numbers: str) -> list[int]:
+    """Return the numbers of the events that a restart has kept, until its first turn is committed; then none.
+
+    ``kept`` and ``numbers`` are the record's fields ``kept`` and ``kept_events``.
+    """
+    return read_numbers(numbers) if kept.endswith("*") else []
+
+
+def is_detached(command: bytes) -> bool:
+    """Tell whether the command in a journal field is a detached child."""
+    return b"d" in command.split(b"|", 7)[6]
 
 
 SHOWN_MAX: Final = 10

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import sys
 import time
+import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 GARBAGE_EVERY: Final = 200
 """Scripts between two collections of Lua's garbage."""
 
-EMPTY: Final = b"local collect, all = collectgarbage, _G for name in pairs(all) do all[name] = nil end collect()"
-"""Lua that forgets all that it can reach."""
-
 _checked: Final[set[bytes]] = set()
 """Scripts that have run fakeredis' way without an error, on whatever server of this process."""
 
@@ -44,6 +42,12 @@ Snapshot = dict[bytes, Any]
 
 class _FastSocket(_Socket):  # type: ignore[misc]
     """fakeredis' connection, but each script is compiled once and Lua's garbage collected now and then."""
+
+    def _get_server_runtime(self, server: FakeServer) -> Any:  # noqa: ANN401 - fakeredis' own
+        if "_lua_runtime" not in vars(server):
+            _Socket._get_server_runtime(self, server)  # noqa: SLF001 - as fakeredis' own eval does
+            _let_go(server)
+        return cast("Any", server)._lua_runtime  # noqa: SLF001 - as above
 
     def eval(self, script: bytes, numkeys: int, *words: bytes) -> Any:  # noqa: ANN401 - fakeredis' own
         me = cast("Any", self)
@@ -77,6 +81,50 @@ class _FastSocket(_Socket):  # type: ignore[misc]
             if server._scripts_run % GARBAGE_EVERY == 0:  # noqa: SLF001
                 runtime.execute("collectgarbage()")
         return me._convert_lua_result(result, nested=False)  # noqa: SLF001 - as above
+
+
+def _let_go(server: Any) -> None:  # noqa: ANN401 - what it looks into, fakeredis does not declare
+    """Let a server's Lua call back without holding on to the server.
+
+    What Lua holds no collector of Python's sees: by fakeredis' own callbacks each server, its Lua and all that it
+    stores would stay for as long as the process lives.
+    """
+    there = weakref.ref(server)
+    runtime = server._lua_runtime  # noqa: SLF001 - fakeredis has no other way in; here and below
+
+    def call(op: bytes, *args: Any) -> Any:  # noqa: ANN401 - Lua's values
+        now: Any = there()
+        return now._lua_current_socket[0]._lua_redis_call(now._lua_runtime, now._lua_expected_globals, op, *args)  # noqa: SLF001
+
+    def protected_call(op: bytes, *args: Any) -> Any:  # noqa: ANN401 - as above
+        now: Any = there()
+        return now._lua_current_socket[0]._lua_redis_pcall(now._lua_runtime, now._lua_expected_globals, op, *args)  # noqa: SLF001
+
+    def set_answers(*args: Any) -> None:  # noqa: ANN401 - as above
+        now: Any = there()
+        now._lua_current_socket[0]._lua_setresp(now._lua_runtime, now._lua_expected_globals, *args)  # noqa: SLF001
+
+    def rebound(partial: functools.partial[Any]) -> Callable[..., Any]:
+        """Return the same without the runtime, which is its first argument."""
+        function, bound = partial.func, partial.args[1:]
+        return lambda *args: function(cast("Any", there())._lua_runtime, *bound, *args)  # noqa: SLF001
+
+    server._lua_redis_call_wrapper, server._lua_redis_pcall_wrapper = call, protected_call  # noqa: SLF001
+    server._lua_setresp_wrapper = set_answers  # noqa: SLF001
+    for name in ("_lua_log_partial", "_lua_cjson_encode_partial", "_lua_cjson_decode_partial"):
+        setattr(server, name, rebound(getattr(server, name)))
+    runtime.eval(
+        "function(call, pcall, setresp, log, encode, decode) redis.call, redis.pcall, redis.setresp = call, pcall, "
+        "setresp; redis.log, cjson.encode, cjson.decode = log, encode, decode end"
+    )(
+        call,
+        protected_call,
+        set_answers,
+        server._lua_log_partial,  # noqa: SLF001
+        server._lua_cjson_encode_partial,  # noqa: SLF001
+        server._lua_cjson_decode_partial,  # noqa: SLF001
+    )
+    runtime.execute("collectgarbage()")  # takes the first callbacks away
 
 
 @functools.cache
@@ -176,18 +224,6 @@ class MemoryServer:
         return tuple(
             (id(keys[stream].value), keys[stream].value.entries_added) if stream in keys else None for stream in streams
         )
-
-    def let_go(self) -> None:
-        """End its Lua, about 0.6 MB, which Python's collector cannot: Lua and the functions it calls hold each other.
-
-        Whoever still uses the server begins another one.
-        """
-        fields = cast("dict[str, Any]", vars(self._server))
-        runtime = fields.get("_lua_runtime")
-        for name in [name for name in fields if name.startswith("_lua_") or name == "_compiled"]:
-            del fields[name]
-        if runtime is not None:
-            runtime.execute(EMPTY)
 
     # ---------------------------------------------------------------------------------------------- what is said
 

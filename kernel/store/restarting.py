@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.errors import KernelError
 from kernel.event import ZERO, Event, event_number
-from kernel.store.journal import lost_events
+from kernel.store.journal import write_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from kernel.decision import Command
-    from kernel.store.journal import Record
 
 _NUMBERED: Final = re.compile(r"([crxahkt])(\d+)(?:\.\d+)?")
 
@@ -37,6 +36,8 @@ class RestartPlan(NamedTuple):
     """How many commands were asked for up to there; they stay."""
     kept: int
     """The last number whose outcome stays."""
+    events: str
+    """Numbers of the events that stay, as ``write_numbers`` has them; empty if no outcome can stay."""
     children: tuple[int, ...]
     """Numbers of child commands whose children are no longer needed."""
     drop: tuple[str, ...]
@@ -110,7 +111,10 @@ def plan_restart(
         if field in unneeded or (field not in waiting and _dropped(field, start, stay, number, closed))
     )
     children = tuple(_unneeded_children(known, outcomes, closed, start, number))
-    return RestartPlan(begin, stay, start - 1, children, drop)
+    gone = set(drop)
+    names = ((f"r{event.seq}" if event.kind == "outcome" else f"e{event.number}", event.number) for event in events)
+    staying = write_numbers(number for name, number in names if name not in gone) if start > 1 else ""
+    return RestartPlan(begin, stay, start - 1, staying, children, drop)
 
 
 def _is_idle(events: Sequence[Event], consumed: str) -> bool:
@@ -120,13 +124,15 @@ def _is_idle(events: Sequence[Event], consumed: str) -> bool:
 
 
 def perhaps_answered(
-    kept: Sequence[Command], events: Sequence[Event], closed: Mapping[int, int], record: Record
+    kept: Sequence[Command],
+    events: Sequence[Event],
+    closed: Mapping[int, int],
+    lost: Sequence[int],
 ) -> int:
     """Return the first step to be kept whose outcome may be lost, so that it would be done twice; 0: there is none.
 
-    What an earlier restart dropped cannot be told from what is lost, so only events since the last one are looked for.
+    ``lost``: numbers of events that are known to be lost.
     """
-    lost = lost_events(record.generation, record.appended, {event.number for event in events})
     outcomes = {event.seq for event in events if event.kind == "outcome"}
     for seq, command in enumerate(kept, 1):
         is_bare = command.kind == "step" and seq not in outcomes and seq not in closed

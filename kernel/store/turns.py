@@ -14,6 +14,8 @@ from kernel.store.journal import (
     RECORD_FIELDS,
     Record,
     as_fed,
+    is_detached,
+    kept_events,
     lost_events,
     mailbox_event,
     other_event,
@@ -67,6 +69,10 @@ class History(NamedTuple):
     """In order, up to the head that the record named."""
     kept: Mapping[int, Kept]
     """What outcomes belong to that a restart has kept, by number, where nothing was asked for again yet."""
+    lost: Sequence[int] = ()
+    """Numbers of events that are lost, as far as that can be told."""
+    unanswered: Sequence[int] = ()
+    """Numbers of commands whose outcome a restart has kept, and which is lost since."""
 
 
 class Eager(NamedTuple):
@@ -130,7 +136,7 @@ class Turns:
     async def history(self, address: str, record: Record, *, whole: bool = True) -> History:
         """Read the journal up to the record's head, in pages.
 
-        ``whole``: none of the generation's events may be missing.
+        ``whole``: none of the generation's events may be missing, nor what a restart has kept.
 
         Raises:
             StaleGeneration: the actor began anew meanwhile, or its server lost its last writes; fetch again.
@@ -156,7 +162,7 @@ class Turns:
         last = event_number(record.appended)
         count = max(record.commands, record.kept)
         fields = [f"{letter}{seq}" for seq in range(1, count + 1) for letter in "cr"]
-        fields += [f"k{seq}" for seq in range(record.commands + 1, count + 1)]
+        fields += [f"k{seq}" for seq in range(1, record.kept + 1)]
         values = await self._values(tag, journal, fields)
         outcomes = {name: field for name, field in values.items() if name[0] == "r"}
         found = read_fields(address, outcomes, lambda name, field: outcome_event(int(name[1:]), field))
@@ -165,11 +171,18 @@ class Turns:
         rest = await self._values(tag, journal, others)
         facts = read_fields(address, rest, lambda _, field: other_event(field))
         events |= {int(name[1:]): event for name, event in facts.items()}
-        await self._check_still(tag, address, record)
+        earlier = await self._check_still(tag, address, record)
         written = {f"c{seq}": values.get(f"c{seq}", b"") for seq in range(1, record.commands + 1)}
         missing: list[object] = [name for name, field in written.items() if not field]
+        lost = lost_events(record.generation, record.appended, events, earlier)
+        before = {int(name[1:]): field for name, field in values.items() if name[0] == "k"}
+        # A restart keeps a command for the sake of its outcome, and what takes that one away takes both.
+        unanswered = [
+            seq for seq, field in before.items() if not (f"r{seq}" in found or f"x{seq}" in found or is_detached(field))
+        ]
         if whole:
-            missing += (f"event {number}" for number in lost_events(record.generation, record.appended, events))
+            missing += (f"event {number}" for number in lost)
+            missing += (f"the outcome of step {seq}" for seq in unanswered)
         if missing:
             await self._check_same(tag, journal, [*fields, *others], {**values, **rest}, record)
             raise ActorDamaged(address, f"its journal lacks {some_of(missing)}")
@@ -178,27 +191,34 @@ class Turns:
         commands = list(read_fields(address, whole_fields, lambda _, field: read_command(field)).values())
         dropped = {
             f"k{seq}": await payloads.get_field(address, "k", field)
-            for seq in range(record.commands + 1, count + 1)
-            if (field := values.get(f"k{seq}"))
+            for seq, field in before.items()
+            if seq > record.commands
         }
         kept: dict[int, Kept] = {}
         for name, command in read_fields(address, dropped, lambda _, field: read_command(field)).items():
             outcome = found.get(f"r{name[1:]}")
             kept[int(name[1:])] = Kept(command, outcome.number if outcome and not command.detached else 0)
         fed = as_fed([events[n] for n in sorted(events)])
-        return History(record, commands, await payloads.get_events(address, fed), kept)
+        return History(record, commands, await payloads.get_events(address, fed), kept, lost, unanswered)
 
-    async def _check_still(self, tag: str, address: str, record: Record) -> None:
-        """Raise StaleGeneration if the actor began anew since, or its server lost its last writes (a failover)."""
-        fields = ("generation", "commands", "appended")
+    async def _check_still(self, tag: str, address: str, record: Record) -> list[int]:
+        """Return the numbers of the events that a restart has kept, as long as its first turn is not committed.
+
+        Raises StaleGeneration if the actor began anew since, or its server lost its last writes (a failover).
+        """
+        fields = ("generation", "commands", "appended", "kept", "kept_events")
         reply = await self._space.send(tag, "HMGET", keys.actor(tag, address), *fields)
-        generation, commands, appended = (value or b"" for value in listed(reply))
+        generation, commands, appended, kept, numbers = (value or b"" for value in listed(reply))
         if (
             generation != record.generation.encode()
             or int(commands or 0) < record.commands
             or event_number(appended.decode() or ZERO) < event_number(record.appended)
         ):
             raise StaleGeneration(generation.decode())
+        try:
+            return kept_events(kept.decode(), numbers.decode())
+        except ValueError:
+            raise ActorDamaged(address, "its record's kept_events cannot be read") from None
 
     async def _check_same(
         self, tag: str, journal: str, fields: Sequence[str], read: Mapping[str, bytes], record: Record
@@ -317,7 +337,12 @@ class Turns:
             kept={seq: one.command for seq, one in history.kept.items()},
             consumed=record.consumed,
         )
-        if lost := perhaps_answered(history.commands[: plan.kept], history.events, closed, record):
+        # What nobody has named is not done again on a guess.
+        upto = plan.kept + (from_seq is None)
+        unanswered = (seq for seq in history.unanswered if seq <= upto)
+        if lost := perhaps_answered(history.commands[:upto], history.events, closed, history.lost) or min(
+            unanswered, default=0
+        ):
             raise ActorDamaged(
                 address,
                 f"the outcome of step {lost} is lost: it may have been done; restart from step {lost} or earlier",
@@ -332,6 +357,7 @@ class Turns:
             plan.consumed,
             plan.commands,
             plan.kept,
+            plan.events,
             len(plan.children),
             *plan.children,
             *plan.drop,

@@ -93,7 +93,9 @@ async def test_updates_and_waits_check_the_type_before_anything_is_done(manager:
 
         assert await handle.update("add", 7, id="u-1") == 7
         assert await handle.update("add", 7, id="u-1") == 7
-        with pytest.raises(IdInUse, match=r"'u-1' is that of an update 'add' .* 'total' was not sent: give another id"):
+        with pytest.raises(
+            IdInUse, match=r"'u-1' is that of the update 'add', .* 'total' was not sent: give another id"
+        ):
             await handle.update("total", id="u-1")
         assert await handle.update("total", id="u-2") == 7
         await handle.send_event("go", "gone")

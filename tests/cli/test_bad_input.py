@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         ("worker shop.flows:manager --concurrency 100000", "concurrency=100000: give a whole number from 1 to"),
         ("worker shop.flows:manager --queues a,b/c", "name at least one; letters, digits"),
         ("worker shop.flows:manager --processes 1000", "give 256 at most"),
-        ("worker shop.flows:manager", "No Redis server answers at redis://127.0.0.1:1"),
+        ("worker shop.flows:manager --wait 0", "No Redis server answers at redis://127.0.0.1:1"),
         ("list", "No Redis server answers at redis://127.0.0.1:1"),
         ("list --url http://x", "'http' is no scheme known here"),
         ("list --url memory://", "is a server inside one process"),

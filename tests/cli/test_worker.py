@@ -135,6 +135,58 @@ def test_a_worker_ends_though_its_server_is_gone(
     assert "could not leave cleanly" in worker.said
 
 
+def test_a_worker_that_is_started_before_its_server_waits_for_it(
+    program: Callable[..., Program], until: Until, project: Path
+) -> None:
+    address = project / "late.sock"
+    worker = program("worker", "shop.flows:manager", "--processes", "2", HEADRACE_URL=f"unix://{address}")
+    until(lambda: "waiting for the Redis server" in worker.said)
+    with EmbeddedServer.open(project / "own") as server:
+        address.symlink_to(server.socket)
+        until(lambda: worker.said.count("worker started") == 2)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+    assert "No Redis server answers" in worker.said
+    assert "Traceback" not in worker.said
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_worker_that_waits_for_its_server_ends_when_it_is_told_to(
+    program: Callable[..., Program], until: Until, processes: str
+) -> None:
+    worker = program("worker", "shop.flows:manager", "--processes", processes, "--wait", "1000")
+    until(lambda: "waiting for the Redis server" in worker.said)
+
+    worker.signal(signal.SIGTERM)
+
+    assert worker.wait() == 0
+    assert "stopped before a Redis server answered" in worker.said
+
+
+def test_a_worker_waits_no_longer_than_it_is_told_to(run: Run) -> None:
+    done = run("worker", "shop.flows:manager", "--wait", "0.1")
+
+    assert done.code == 1
+    assert done.err.count("waiting for the Redis server") == 1
+    assert "headrace worker: No Redis server answers at redis://127.0.0.1:1" in done.err
+    assert run("worker", "shop.flows:manager", "--wait", "0").error.startswith("headrace worker: No Redis server")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [("password=sesame", "?password=*** refuses the login"), ("db=9999", "DB index is out of range")],
+)
+def test_a_worker_does_not_wait_for_what_waiting_does_not_mend(
+    run: Run, embedded_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, said: str, answer: str
+) -> None:
+    monkeypatch.setenv("HEADRACE_URL", f"{embedded_server.url}?{said}")
+
+    error = run("worker", "shop.flows:manager").error
+
+    assert answer in error
+    assert "sesame" not in error
+
+
 def test_a_worker_logs_failures_under_the_ids_that_people_know(run: Run, worker: Program, until: Until) -> None:
     run("start", "shop.flows:manager", "declined", "--id", "order-8")
 

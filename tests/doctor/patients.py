@@ -33,7 +33,7 @@ class Patient(NamedTuple):
     def part(self, name: str) -> str:
         return f"{self.tag}:wf.{name}:{self.handle.id}"
 
-    async def redis(self, *words: str | int) -> object:
+    async def redis(self, *words: str | bytes | int) -> object:
         return await self.store.space.send(self.tag, *words)
 
     async def hurry(self) -> None:

@@ -6,7 +6,9 @@ from typing import cast
 
 import pytest
 
-from actors import InstanceDamaged, Step, Stopped, Transaction, WorkflowManager
+from actors import InstanceDamaged, Step, Stopped, Transaction, WorkflowFailed, WorkflowHandle, WorkflowManager
+from kernel import NOT_EAGER, ZERO, ActorDamaged
+from kernel.store.journal import write_command
 from tests.api.watching import Managers, in_state, seen
 from tests.doctor.patients import Patient, codes, of
 
@@ -108,3 +110,115 @@ async def test_a_place_that_a_restarted_instance_lost_is_given_to_its_step_again
         await patient.handle.send_event("go")
         assert await patient.handle.result(timeout=10) == 2
     assert bank.moved == 2
+
+
+class Parallel:
+    """Asks for two steps at once and then for a third; counts how often each was done, and fails until mended."""
+
+    def __init__(self, manager: WorkflowManager) -> None:
+        @manager.action(name="work")
+        async def work(name: str) -> str:
+            self.done.append(name)
+            return name
+
+        @manager.workflow(name="flow")
+        async def flow(step: Step) -> str:
+            first = await step.run_action(work, "first")
+            both = step.run_action(work, "a"), step.run_action(work, "b")
+            said = [await one for one in both]
+            if self.broken:
+                raise ValueError("not mended")
+            return "".join((first, *said))
+
+        self.broken = True
+        self.done: list[str] = []
+        self.flow = flow
+
+
+async def restarted(manager: WorkflowManager) -> tuple[Parallel, Patient]:
+    """All its steps were done; it is restarted behind the last and no worker has taken its first turn."""
+    parallel = Parallel(manager)
+    async with manager.worker():
+        handle = await manager.start(parallel.flow.with_options(id="a"))
+        with pytest.raises(WorkflowFailed, match="not mended"):
+            await handle.result(timeout=10)
+    await handle.restart(from_step=4)
+    parallel.broken = False
+    assert sorted(parallel.done) == ["a", "b", "first"]
+    store = await manager.store()
+    return parallel, Patient(
+        manager, cast("WorkflowHandle[int]", handle), store, store.space.keys.tag_of(handle.address)
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [("r1", "event 2"), ("r2", "the outcome of step 2")],
+    ids=["of_a_command_that_stays", "of_one_that_is_asked_for_again"],
+)
+async def test_an_outcome_that_a_restart_has_kept_and_that_is_lost_is_reported_and_not_done_again(
+    manager: WorkflowManager, outcome: str, said: str
+) -> None:
+    parallel, patient = await restarted(manager)
+    await patient.redis("HDEL", patient.part("journal"), outcome)
+
+    report = await manager.doctor(repair=True)
+    assert "stale_kept" not in codes(report)
+    assert codes(report) & {"lost_outcome", "lost_event"}
+    async with manager.worker():
+        await seen(patient.handle, lambda snapshot: isinstance(snapshot.status, Stopped))
+    status = await patient.handle.status()
+
+    assert isinstance(status, Stopped)
+    assert status.error.error_type == "JournalDamaged"
+    assert said in status.error.message
+    assert sorted(parallel.done) == ["a", "b", "first"]
+
+
+async def test_a_restart_does_not_do_again_by_itself_what_an_earlier_one_has_kept(manager: WorkflowManager) -> None:
+    parallel, patient = await restarted(manager)
+    await patient.redis("HDEL", patient.part("journal"), "r2")
+    await patient.handle.cancel()
+
+    with pytest.raises(InstanceDamaged, match="the outcome of step 2 is lost"):
+        await patient.handle.restart()
+    with pytest.raises(InstanceDamaged, match="restart from step 2 or earlier"):
+        await patient.handle.restart(from_step=4)
+    await patient.handle.restart(from_step=2)
+
+    async with manager.worker():
+        assert await patient.handle.result(timeout=10) == cast("int", "firstab")
+    assert sorted(parallel.done) == ["a", "a", "b", "b", "first"], "by somebody's own decision"
+
+
+async def test_an_outcome_that_is_lost_after_the_code_was_fed_with_it_is_not_done_again(
+    manager: WorkflowManager,
+) -> None:
+    """The turn's decision is on its way when the outcome goes: the script itself has to see it."""
+    _, patient = await restarted(manager)
+    store, address = patient.store, patient.handle.address
+    record = (await store.turns.fetch(address, generation="", fed=ZERO)).record
+    history = await store.turns.history(address, record)
+    await patient.redis("HDEL", patient.part("journal"), "r2")
+
+    await store.turns.commit(
+        address,
+        generation=record.generation,
+        base=record.consumed,
+        reached=record.appended,
+        token="token",
+        commands=[write_command(history.kept[seq].command, token="token", void=False) for seq in (2, 3)],
+        canceled=(),
+        end=None,
+        park=False,
+        eager=NOT_EAGER,
+        number_of_first=record.commands + 1,
+    )
+
+    assert await patient.redis("HKEYS", patient.part("open")) == []
+    report = await manager.doctor(repair=True)
+    assert [one.code for one in report.findings if one.code.startswith("lost")] == ["lost_outcome"]
+    assert await patient.redis("HKEYS", patient.part("open")) == []
+    record = (await store.turns.fetch(address, generation="", fed=ZERO)).record
+    with pytest.raises(ActorDamaged, match="the outcome of step 2"):
+        await store.turns.history(address, record)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
-from actors import InstanceDamaged, WorkflowManager
+from actors import InstanceDamaged, Result, Step, WorkflowHandle, WorkflowManager
 from actors.servers import auditor
 from tests.doctor.patients import QUEUE, Damage, Patient, of, queued, until
 
@@ -93,6 +93,85 @@ async def test_a_hash_of_another_type_is_one_named_error(manager: WorkflowManage
             await call()
 
 
+async def completed(manager: WorkflowManager) -> Patient:
+    """It has ended, and what is called on its completion was called."""
+
+    @manager.action(name="tell")
+    async def tell(workflow_id: str, result: Result[int], context: None) -> None:
+        pass
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        step.set_value("stage", 1)
+        return 1
+
+    async with manager.worker():
+        handle = await manager.start(flow.with_options(id="i", on_complete=tell, context=None))
+        await handle.result()
+        await until(lambda: _called(handle))
+    store = await manager.store()
+    return Patient(manager, handle, store, store.space.keys.tag_of(handle.address))
+
+
+async def _called(handle: WorkflowHandle[int]) -> bool:
+    return [one.state for one in await handle.steps() if one.kind == "on_complete"] == ["completed"]
+
+
+async def _of_completion(p: Patient, part: str) -> str:
+    (name,) = cast("list[bytes]", await p.redis("KEYS", f"{p.tag}:retrier{part}:i/on_complete/*"))
+    return name.decode()
+
+
+async def text_for_its_record(p: Patient) -> None:
+    await p.redis("SET", await _of_completion(p, ""), "x")
+
+
+async def text_for_its_journal(p: Patient) -> None:
+    await p.redis("SET", await _of_completion(p, ".journal"), "x")
+
+
+async def junk_in_its_journal(p: Patient) -> None:
+    await p.redis("HSET", await _of_completion(p, ".journal"), "c1", "junk")
+
+
+async def junk_in_its_record(p: Patient) -> None:
+    await p.redis("HSET", await _of_completion(p, ""), "commands", "junk")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [text_for_its_record, text_for_its_journal, junk_in_its_journal, junk_in_its_record],
+    ids=lambda one: one.__name__,
+)
+async def test_steps_name_what_is_damaged_of_what_was_called_on_completion(
+    manager: WorkflowManager, damage: Damage
+) -> None:
+    patient = await completed(manager)
+    await damage(patient)
+
+    with pytest.raises(InstanceDamaged, match=r"'i/on_complete/.*headrace doctor"):
+        await patient.handle.steps()
+
+
+async def test_without_what_is_to_be_called_on_completion_steps_name_the_instance(manager: WorkflowManager) -> None:
+    patient = await completed(manager)
+    await patient.redis("HDEL", patient.record, "on_complete")
+
+    with pytest.raises(InstanceDamaged, match=r"'i' is damaged .*headrace doctor"):
+        await patient.handle.steps()
+
+
+async def test_values_that_cannot_be_read_name_their_instance(manager: WorkflowManager) -> None:
+    patient = await completed(manager)
+    assert await patient.handle.value("stage") == 1
+    await patient.redis("HSET", patient.part("values"), "stage", b"\xc1")
+    with pytest.raises(InstanceDamaged, match="headrace doctor"):
+        await patient.handle.value("stage")
+    await patient.redis("SET", patient.part("values"), "x")
+    with pytest.raises(InstanceDamaged, match="another type"):
+        await patient.handle.value("stage")
+
+
 @pytest.mark.parametrize("name", ["outbox", "dead", "ready", "held", "bands", "index:flow:running"])
 async def test_a_shared_key_of_another_type_stops_neither_the_doctor_nor_a_list(
     manager: WorkflowManager, name: str
@@ -121,8 +200,18 @@ async def spoil_event(p: Patient) -> None:
     await p.redis("HSET", p.part("journal"), "e1", "garbage")
 
 
+async def consumed_ahead(p: Patient) -> None:
+    await p.redis("HSET", p.record, "consumed", "99-1")
+
+
+async def emitted_ahead(p: Patient) -> None:
+    await p.redis("HSET", p.record, "emitted", 99)
+
+
 @pytest.mark.usefixtures("audits_often")
-@pytest.mark.parametrize("damage", [lose_journal, spoil_command, spoil_own_command, spoil_event])
+@pytest.mark.parametrize(
+    "damage", [lose_journal, spoil_command, spoil_own_command, spoil_event, consumed_ahead, emitted_ahead]
+)
 async def test_a_worker_stops_an_instance_with_a_damaged_journal_and_says_so_in_one_line(
     manager: WorkflowManager, damage: Damage
 ) -> None:

@@ -116,13 +116,13 @@ async def test_a_journal_of_thousands_is_replayed_within_a_second(server_url: st
         await space.open()
         worker = Worker(store=Store(space), registry=manager, settings=WorkerSettings())
         await worker.start()
-        turner, turns = worker.host.turner, worker.host.store.turns
+        replicas, turns = worker.host.turner._replicas, worker.host.store.turns
 
         async def measure() -> float:
             worker.host.cache.clear()
             began = time.perf_counter()
             fetched = await turns.fetch(handle.address, generation="", fed=ZERO)
-            replica = await turner._bring_up(None, fetched, handle.address)
+            replica = await replicas.bring_up(None, fetched, handle.address)
             assert len(replica.instance.commands) >= SEQUENTIAL
             return time.perf_counter() - began
 

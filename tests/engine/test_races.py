@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from actors import Step
 from kernel import (
+    CHUNK,
     NOT_EAGER,
     ZERO,
     Command,
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from actors import WorkflowManager
+    from actors.definitions import Workflow
     from kernel import Entry, Store
 
 
@@ -56,8 +61,9 @@ class Referee:
         store.turns.commit = noted  # type: ignore[method-assign, assignment]
 
 
-def force_both(processes: list[Process]) -> None:
-    """Hand every ready entry that one dispatcher takes to the others as well."""
+def force_both(processes: list[Process], *, times: int = 1_000_000) -> None:
+    """Hand every ready entry that one dispatcher takes to the others as well, up to ``times``."""
+    left = itertools.count(times, -1)
     for process in processes:
         others = [other for other in processes if other is not process]
         dispatcher = process.worker.host.dispatcher
@@ -65,7 +71,7 @@ def force_both(processes: list[Process]) -> None:
 
         def take_all(entry: Entry, take: Any = take, others: list[Process] = others) -> None:  # noqa: ANN401
             take(entry)
-            for other in others:
+            for other in others if next(left) > 0 else ():
                 host = other.worker.host
                 host.spawn(host.turner.take(entry.fields[1].decode(), entry.id.decode()), name="turn")
 
@@ -98,6 +104,36 @@ async def test_of_two_workers_that_turn_the_same_instance_one_counts(memory_url:
         check_turns(await store.instances.read(handle.address, "journal"))
         await check(store, "j", ran, deaths=0)
     assert max(Counter(referee.accepted).values()) == 1
+    assert referee.stale > 0, "no race took place"
+
+
+async def test_two_workers_that_stage_large_decisions_of_one_instance_do_not_keep_each_other_from_it(
+    memory_url: str,
+) -> None:
+    """Each part that one of them writes takes the other's away; in step with each other, neither gets to its end."""
+    steps = 5 * CHUNK
+    processes = [Process(MortalManager(memory_url)) for _ in range(2)]
+
+    def define_wide(manager: WorkflowManager) -> Workflow[[], int]:
+        @manager.workflow(name="wide")
+        async def wide(step: Step) -> int:
+            for number in range(steps):
+                step.set_value(f"v{number}", number)
+            await step.sleep(0.001)
+            return steps
+
+        return wide
+
+    wide, _ = [define_wide(process.manager) for process in processes]
+    referee = Referee()
+    async with contextlib.AsyncExitStack() as stack:
+        for process in processes:
+            await process.start()
+            stack.push_async_callback(process.stop)
+            referee.watch(process.worker.host.store)
+        force_both(processes, times=1)
+        handle = await processes[0].manager.start(wide.with_options(id="w"))
+        assert await handle.result(timeout=20) == steps
     assert referee.stale > 0, "no race took place"
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from actors import (
     EventFailed,
+    IdInUse,
     InvalidArguments,
     InvalidOption,
     PayloadTooLarge,
@@ -46,6 +47,35 @@ async def test_an_event_sent_after_the_wait_is_taken_by_it(manager: WorkflowMana
         await handle.send_event("approved", Approval(by="ann"))
         await handle.send_event("rest", {"any": ["thing", 1]})
         assert await handle.result() == ["ann", {"any": ["thing", 1]}]
+
+
+async def test_under_an_id_the_first_event_stands_and_another_one_is_refused(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> list[str]:
+        return [await step.await_event("approved", str), await step.await_event("go", str)]
+
+    handle = await manager.start(flow)
+    await handle.send_event("approved", "first", id="click-1")
+    await handle.send_event("approved", "first", id="click-1")
+    await handle.send_event("approved", "as sent again, a little later", id="click-1")
+    with pytest.raises(
+        IdInUse,
+        match=r"id='click-1' is that of the event 'approved', sent to workflow '.*' before, so the event 'go' was not",
+    ):
+        await handle.send_event("go", "x", id="click-1")
+    with pytest.raises(IdInUse, match=r"so an error as the event 'approved' was not sent: give another id"):
+        await handle.send_event("approved", error="refused", id="click-1")
+    await handle.send_event("other", error="refused", id="click-2")
+    await handle.send_event("other", error="refused in other words", id="click-2")
+    with pytest.raises(IdInUse, match=r"is that of an error as the event 'other', sent"):
+        await handle.send_event("other", "x", id="click-2")
+
+    await handle.send_event("go", "y")
+    async with manager.worker():
+        assert await handle.result(timeout=10) == ["first", "y"]
+    await handle.send_event("approved", "first", id="click-1")  # it has ended; the event was told
+    told = [(entry.name, entry.value) for entry in await handle.history() if entry.kind == "event"]
+    assert told == [("approved", "first"), ("other", None), ("go", "y")]
 
 
 async def test_events_sent_before_the_instance_runs_wait_in_order_and_each_is_taken_once(

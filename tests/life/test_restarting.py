@@ -19,9 +19,7 @@ from actors import (
     WorkflowManager,
     WorkflowNotFound,
     WorkflowRunning,
-)
-from actors import (
-    handle as handles,
+    ending,
 )
 from actors.payload import pack
 from tests.api.watching import in_state, seen
@@ -242,7 +240,7 @@ async def test_what_is_still_being_cleared_up_is_asked_again_for_a_while_and_the
         handle = await manager.start(parent)
         await seen(handle, in_state("child", "waiting"))
     await handle.cancel()
-    monkeypatch.setattr(handles, "RESTART_S_MAX", 0.05)
+    monkeypatch.setattr(ending, "RESTART_S_MAX", 0.05)
     with pytest.raises(WorkflowBusy, match="no worker is running"):
         await handle.restart()
     monkeypatch.undo()

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from actors import (
+    IdInUse,
     NonRetryable,
     NoSuchStep,
     RemoteFailure,
@@ -287,7 +288,7 @@ class Performance:
         self._now_ms = at_ms
 
     async def do(self, it: Happening) -> None:
-        """Do one thing from outside; what is refused since it comes too early or late is left."""
+        """Do one thing from outside; what is refused since it comes too early or late, or its id is in use, is left."""
         handle = self._handle
         try:
             match it.do:
@@ -301,7 +302,7 @@ class Performance:
                     await handle.cancel(cleanup=it.how == "cleanup")
                 case "restart":
                     await handle.restart(from_step=await self._place(it))
-        except (WorkflowEnded, WorkflowNotFound, WorkflowRunning, NoSuchStep):
+        except (WorkflowEnded, WorkflowNotFound, WorkflowRunning, NoSuchStep, IdInUse):
             pass
 
     async def _update(self, it: Happening) -> object:

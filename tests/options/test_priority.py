@@ -6,6 +6,7 @@ import asyncio
 
 from actors import Step, WorkflowManager
 from actors.servers.bands import LOWEST_EVERY
+from kernel.store.replies import listed
 from tests.api.watching import Managers, in_state, seen
 
 
@@ -78,3 +79,44 @@ async def test_what_waits_in_a_band_is_canceled_with_its_workflow(manager: Workf
     store = await manager.store()
     tag = store.space.keys.tags[0]
     assert await store.space.send(tag, "XLEN", f"{tag}:q:default!4") == 0
+
+
+async def test_a_worker_reads_no_more_steps_than_it_has_slots_for_though_they_wait_in_many_partitions(
+    managers: Managers,
+) -> None:
+    """What it read beyond that, it would have to give back, to the end of the queue."""
+    manager = managers(partitions=12)
+    begun: list[str] = []
+
+    @manager.action(name="draw", queue="gpu")
+    async def draw(workflow_id: str) -> None:
+        begun.append(workflow_id)
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> None:
+        await step.run_action(draw, step.workflow_id)
+
+    ids = [f"{number}" for number in range(36)]
+    async with manager.worker():  # serves no queue of that name
+        handles = [await manager.start(flow.with_options(id=workflow_id)) for workflow_id in ids]
+        for handle in handles:
+            await seen(handle, in_state("draw", "queued"))
+    space = (await manager.store()).space
+    queues = [listed(await space.send(tag, "XRANGE", f"{tag}:q:gpu", "-", "+")) for tag in space.keys.tags]
+    orders = [[fields[1].decode().removeprefix("wf/") for _, fields in queue] for queue in queues if queue]
+    assert len(orders) > 6
+
+    async with manager.worker(concurrency=1, queues=("gpu",)) as worker:
+        declined: list[object] = []
+        decline = worker.host.store.steps.decline
+
+        async def noted(queued: object, **how: int) -> None:
+            declined.append(queued)
+            await decline(queued, **how)  # type: ignore[arg-type]
+
+        worker.host.store.steps.decline = noted  # type: ignore[method-assign]
+        for handle in handles:
+            await handle.result(timeout=10)
+    assert not declined
+    for waited in orders:
+        assert [workflow_id for workflow_id in begun if workflow_id in waited] == waited

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kernel.errors import ActorDamaged
 from kernel.refusals import Gone, NotFound, StaleGeneration
-from tests.store.bench import A, Bench, timer, wait
+from kernel.store import keys
+from tests.store.bench import A, Bench, step, timer, wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,19 +103,36 @@ async def test_a_history_of_which_the_server_lost_a_part_is_refused(bench: Bench
         await bench.store.turns.history(A, more)
 
 
+@pytest.mark.parametrize("field", ["c1", "r1", "e3"], ids=["a_command", "an_outcome", "a_fact"])
 async def test_a_history_that_was_lost_and_written_again_while_it_was_read_is_refused(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    await bench.started(wait())
+    await bench.started(step())
+    await bench.complete((await bench.begun()).held)
+    await bench.told()
+    assert field in await bench.journal()
     record = (await bench.store.turns.fetch(A, generation="", fed="0-0")).record
     read = bench.store.turns._values
 
     async def read_too_early(tag: str, journal: str, fields: Sequence[str]) -> dict[str, bytes]:
         found = await read(tag, journal, fields)
-        return {name: value for name, value in found.items() if name != "c1"}
+        return {name: value for name, value in found.items() if name != field}
 
     monkeypatch.setattr(bench.store.turns, "_values", read_too_early)
     with pytest.raises(StaleGeneration):
+        await bench.store.turns.history(A, record)
+
+
+@pytest.mark.parametrize(
+    ("field", "named"), [("c1", "c1"), ("r1", "event 2"), ("e3", "event 3")], ids=["a_command", "an_outcome", "a_fact"]
+)
+async def test_a_history_that_stays_incomplete_is_damaged(bench: Bench, field: str, named: str) -> None:
+    await bench.started(step())
+    await bench.complete((await bench.begun()).held)
+    await bench.told()
+    record = (await bench.store.turns.fetch(A, generation="", fed="0-0")).record
+    await bench.space.send(bench.tag, "HDEL", keys.actor(bench.tag, A, "journal"), field)
+    with pytest.raises(ActorDamaged, match=f"its journal lacks {named}$"):
         await bench.store.turns.history(A, record)
 
 

@@ -210,7 +210,7 @@ async def test_a_restart_repeated_because_its_reply_was_lost_is_one(bench: Bench
     await bench.started(wait())
     record = await bench.record()
     await bench.store.instances.cancel(A, payload=b"")
-    words = (bench.now, A, record.generation, 5, "0-0", 0, 0, 0)
+    words = (bench.now, A, record.generation, 5, "0-0", 0, 0, "", 0)
     for _ in range(2):
         assert await bench.space.actor_call("restart", A, *words) == [b"RESTARTED", b"2-5"]
     with pytest.raises(Running):
@@ -222,7 +222,7 @@ async def test_a_plan_made_for_an_earlier_life_is_refused(bench: Bench) -> None:
     await bench.store.instances.cancel(A, payload=b"")
     await bench.store.turns.restart(A)
     await bench.store.instances.cancel(A, payload=b"")
-    reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, 0))
+    reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, "", 0))
     assert reply[0] == b"STALE_GENERATION"
 
 
@@ -273,7 +273,7 @@ async def test_a_restart_undoes_a_request_to_cancel_and_what_followed_from_it(be
 
 async def test_the_script_itself_refuses_what_has_not_ended(bench: Bench) -> None:
     generation = await bench.started(wait())
-    reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, 0))
+    reply = listed(await bench.space.actor_call("restart", A, bench.now, A, generation, 5, "0-0", 0, 0, "", 0))
     assert reply[0] == b"RUNNING"
 
 

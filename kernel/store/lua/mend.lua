@@ -132,7 +132,8 @@ function mend.commands()
     if o then
       rearm(seq, o, head_of(command))
     elseif command and tonumber(seq) <= a.emitted and redis.call('HEXISTS', a.journal, 'r' .. seq) == 0
-      and redis.call('HEXISTS', a.journal, 'x' .. seq) == 0 then
+      and redis.call('HEXISTS', a.journal, 'x' .. seq) == 0
+      and redis.call('HEXISTS', a.journal, 'k' .. seq) == 0 then -- its outcome is lost, see settled
       local head = head_of(command)
       local void = has(string.match(head.flags, '^[^s]*'), 'v') and tonumber(seq) > kept
       local answers = head.kind ~= 'value' and head.kind ~= 'reply' and head.kind ~= 'local'

@@ -5,8 +5,8 @@
 -- a detached child: the code is compared with it if it asks for that number again.
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 address  3 generation  4 nonce  5 consumed (event id)  6 commands (asked for up to there)
---      7 kept (the last number whose outcome may stay)  8 number of child commands whose children go, then their numbers,
---      then the journal fields to drop
+--      7 kept (the last number whose outcome may stay)  8 numbers of the events that stay ('' = no outcome does)
+--      9 number of child commands whose children go, then their numbers, then the journal fields to drop
 -- Returns RESTARTED generation | RUNNING … | BUSY … (messages or open commands are still being cleared up: again, soon)
 --      | STALE_GENERATION … | NOT_FOUND | GONE
 -- Cost: 14 commands, 3 a child, one for 1,000 fields dropped, two to four for each command before `kept` that is dropped.
@@ -24,21 +24,21 @@ if not ended(a) then return refuse('RUNNING', a) end
 if a.generation ~= ARGV[3] then return refuse('STALE_GENERATION', a) end
 if tonumber(again[2] or '0') > 0 or redis.call('EXISTS', a.open) == 1 then return refuse('BUSY', a) end
 
-redis.call('HDEL', a.record, 'ended', 'reason', 'code', 'stopped', 'canceling', 'kept', 'unread') -- also the first write, see complete
-local now, children = clock(ARGV[1]), tonumber(ARGV[8])
-for i = 9, 8 + children do
+redis.call('HDEL', a.record, 'ended', 'reason', 'code', 'stopped', 'canceling', 'kept', 'kept_events', 'unread') -- also the first write, see complete
+local now, children = clock(ARGV[1]), tonumber(ARGV[9])
+for i = 10, 9 + children do
   local asked = redis.call('HMGET', a.journal, 'c' .. ARGV[i], 'k' .. ARGV[i])
   dismiss(a, 'cleanup', ARGV[i], asked[1] or asked[2])
 end
 redis.call('HDEL', a.journal, 'result')
 local dropped = {}
-for i = 9 + children, #ARGV do
+for i = 10 + children, #ARGV do
   local seq = string.match(ARGV[i], '^c(%d+)$')
   if seq and tonumber(seq) <= tonumber(ARGV[7]) then
     dropped[#dropped + 1] = { seq, redis.call('HGET', a.journal, ARGV[i]) }
   end
 end
-for from = 9 + children, #ARGV, 1000 do
+for from = 10 + children, #ARGV, 1000 do
   redis.call('HDEL', a.journal, unpack(ARGV, from, math.min(#ARGV, from + 999)))
 end
 for _, one in ipairs(dropped) do
@@ -55,7 +55,7 @@ a.generation = record_event(a, ARGV[4], 'restarted', digits(now), digits(number_
 a.consumed, a.commands, a.emitted = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[6])
 redis.call('HSET', a.record, 'generation', a.generation, 'appended', a.appended, 'consumed', a.consumed,
   'commands', a.commands, 'emitted', a.emitted)
-if tonumber(ARGV[7]) > 0 then redis.call('HSET', a.record, 'kept', ARGV[7] .. '*') end
+if tonumber(ARGV[7]) > 0 then redis.call('HSET', a.record, 'kept', ARGV[7] .. '*', 'kept_events', ARGV[8]) end
 set_status(a, 'running')
 redis.call('ZREM', K .. ':expiry', a.address)
 if again[3] then

@@ -58,7 +58,7 @@ ENGINE: Final = (
         name="caches of a broken link",
         trace="B2",
         protects="What was cached before a link broke is not gone on with.",
-        switch=(Edit("actors.servers.turner:Turner._fresh", "replica.epoch != self._host.epoch(address)", "False"),),
+        switch=(Edit("actors.servers.replicas:Replicas.fresh", "replica.epoch != self._host.epoch(address)", "False"),),
         focus="changes of mind",
     ),
     Guard(

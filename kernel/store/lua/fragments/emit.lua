@@ -35,9 +35,12 @@ local function settled(a, seq, name, head, closed)
   if seq <= a.kept then
     -- The code was compared with it when it asked for this one, with which it is compared from now on.
     local before = redis.call('HGET', a.journal, 'k' .. name)
+    local open = redis.call('HEXISTS', a.journal, 'x' .. name) == 0
+    local outcome = open and redis.call('HGET', a.journal, 'r' .. name)
+    -- Kept for an outcome that is lost by now: what was done is not done again, and k<seq> stays, as the sign of it.
+    if open and before and not outcome and not has(head_of(before).flags, 'd') then return true end
     if before then redis.call('HDEL', a.journal, 'k' .. name) end
-    if redis.call('HEXISTS', a.journal, 'x' .. name) == 0 then
-      local outcome = redis.call('HGET', a.journal, 'r' .. name)
+    if open then
       if not outcome then return false end
       if number_of(outcome) <= tonumber(head.at) then
         -- It was fed before its command was asked for (the code takes another way now), so the code has not taken it.

@@ -22,6 +22,7 @@ local function take_turn(a, now, d)
   if a.rewound then -- a restart's first turn: what was kept and has no outcome is placed again
     a.emitted = 0
     redis.call('HSET', a.record, 'kept', a.kept)
+    redis.call('HDEL', a.record, 'kept_events')
   end
   local closed = {}
   -- What a script defines costs each call of it, so what is rarely needed is defined where it is.
