@@ -146,7 +146,7 @@ FLOW: Final = (
         protects="Code goes on after each event, however many a worker has read at once.",
         switch=(
             Edit(
-                "actors.servers.turner:Turner._replay",
+                "actors.servers.replicas:Replicas._replay",
                 "self._host.watch.feed(instance, event)",
                 "(instance._take if any(e.number == event.number + 1 and e.kind == event.kind == 'outcome'"
                 " and {e.seq, event.seq} <= set(instance.open) for e in events)"
