@@ -55,7 +55,15 @@ from kernel.refusals import (
 from kernel.store import Store
 from kernel.store import keys as keys
 from kernel.store import rounds as rounds
-from kernel.store.audit import DAMAGED, Violation, actor_violations, posted_violations, violations, violations_of
+from kernel.store.audit import (
+    DAMAGED,
+    Violation,
+    actor_violations,
+    pool_violations,
+    posted_violations,
+    violations,
+    violations_of,
+)
 from kernel.store.chronicle import Chronicle
 from kernel.store.connect import (
     connector,
@@ -91,6 +99,7 @@ from kernel.store.link import Lane, Words
 from kernel.store.mending import Mendable
 from kernel.store.outbox import Message, read_message
 from kernel.store.payloads import Codec, Instead
+from kernel.store.pools import Asking, Permit, PoolStatus
 from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse, heartbeat
 from kernel.store.pump import LaneLost, LaneTimedOut
 from kernel.store.reader import Entry, Reader
@@ -123,6 +132,7 @@ __all__ = [
     "ActorKeys",
     "Advanced",
     "Appended",
+    "Asking",
     "Beginning",
     "Begun",
     "Busy",
@@ -182,8 +192,10 @@ __all__ = [
     "Outcome",
     "PartitionKeys",
     "PayloadUnusable",
+    "Permit",
     "Place",
     "Placed",
+    "PoolStatus",
     "Promoted",
     "Pulse",
     "QueueDepth",
@@ -226,6 +238,7 @@ __all__ = [
     "next_due",
     "other_event",
     "outcome_event",
+    "pool_violations",
     "posted_violations",
     "published_ms",
     "read_command",

@@ -26,6 +26,8 @@ class Scheduling(NamedTuple):
     """0 to 9; of what waits in a queue the higher goes first."""
     inline: bool = False
     """Begun by the worker that decides on it, in the call that commits the decision: no queue, no slot."""
+    pool: str = ""
+    """Whose permit it needs before it goes to its queue; empty: none."""
 
 
 ORDINARY: Final = Scheduling()

@@ -12,6 +12,7 @@ from kernel.store.hearing import Hearing
 from kernel.store.instances import Instances
 from kernel.store.mending import Mending
 from kernel.store.outbox import Outbox
+from kernel.store.pools import Pools
 from kernel.store.steps import Steps
 from kernel.store.survey import Survey
 from kernel.store.timers import Timers
@@ -33,6 +34,7 @@ class Store:
         self.timers = Timers(space)
         self.custody = Custody(space)
         self.outbox = Outbox(space)
+        self.pools = Pools(space)
         self.gateway = Gateway(space)
         self.exclusives = Exclusives(space)
         self.dead = Dead(space)

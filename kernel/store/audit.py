@@ -42,8 +42,9 @@ class Violation(NamedTuple):
 
 async def audit(space: Space) -> list[str]:
     """Return every violation in a namespace as a sentence; empty if all is well."""
-    texts = [text for tag in space.keys.tags for text in violations(await read_partition(space, tag))]
-    return texts + await gateway_violations(space)
+    found = [await read_partition(space, tag) for tag in space.keys.tags]
+    texts = [text for partition in found for text in violations(partition)]
+    return [*texts, *pool_violations(found), *await gateway_violations(space)]
 
 
 def violations(found: PartitionKeys) -> list[str]:
@@ -249,7 +250,7 @@ def _open(found: PartitionKeys, actor: ActorKeys) -> Iterator[Violation]:
 
 
 def _placed(found: PartitionKeys, actor: ActorKeys, seq: int, command: OpenCommand) -> bool:
-    place, generation = command.place, actor.record["generation"]
+    place, generation = command.here, actor.record["generation"]
     if place in {"wait", "sent"}:
         return True
     if place.startswith("q:"):
@@ -261,14 +262,17 @@ def _placed(found: PartitionKeys, actor: ActorKeys, seq: int, command: OpenComma
     if place.startswith("outbox:"):
         fields = found.streams.get("outbox", {}).get(place.removeprefix("outbox:"), {})
         return fields.get("from") == actor.address and fields.get("s") == str(seq)
-    members = _members(command, generation, seq, actor.address)
+    members = _members(command, generation, seq, actor.address)  # of what waits for a permit only its limit
     return all(_member_text(member) in found.sets[name] for name, member in members)
 
 
 def _members(command: OpenCommand, generation: str, seq: int, address: str) -> list[tuple[str, Member]]:
     """Return the members of sorted sets that an open command must have."""
     token, attempt = command.token, command.attempt
-    name, *marks = command.place.split(":")
+    name, *marks = command.here.split(":")
+    if name == "pool":
+        waiting = ("delayed", Member("waiting", generation, seq, attempt, "", address))
+        return [waiting] if "timed" in marks else []
     if name == "held":
         armed = [what for mark, what in (("timed", "timeout"), ("beats", "silent")) if mark in marks]
         held = ("held", Member(command.worker, generation, seq, attempt, token, address))
@@ -310,9 +314,60 @@ def _places(found: PartitionKeys) -> Iterator[str]:
     for name, members in found.sets.items():
         yield from (f"I6: {name} {member} is nobody's" for member in members if (name, member) not in wanted)
     for entry, fields in found.streams.get("outbox", {}).items():
+        if fields["from"].startswith("pool/"):
+            continue
         status = found.actors[fields["from"]].record.get("status") if fields["from"] in found.actors else None
         if status not in LIVE | ENDED:
             yield f"I5: outbox {entry} is of {fields['from']}, which is gone"
+
+
+def pool_violations(found: Sequence[PartitionKeys]) -> Iterator[str]:
+    """Yield what is wrong between pools and those who ask them (I8), which lie in any partition: all must be given.
+
+    A permit that is out is named by its step, or a message about it is on its way; who waits for one is in the pool, or
+    its message is. Whoever the pool lets wait in vain gives its permit back when it comes.
+    """
+    wanted, told = set[tuple[str, str]](), set[tuple[str, str]]()
+    for partition in found:
+        told |= {
+            permit for entry, fields in partition.streams.get("outbox", {}).items() for permit in _told(entry, fields)
+        }
+        wanted |= {
+            (pool, _permit_member(actor, seq, command, ask))
+            for actor in partition.actors.values()
+            for seq, command in actor.open.items()
+            for pool, _, ask in [command.permit.partition(":")]
+            if pool
+        }
+    pools = [(name, pool) for partition in found for name, pool in partition.pools.items()]
+    held = {(name, member) for name, pool in pools for member in pool.held}
+    waiting = {(name, member) for name, pool in pools for member in pool.waiting}
+    for name, member in sorted(held - wanted - told):
+        yield f"I8: the pool {name} has given a permit to {member}, which has none"
+    for name, member in sorted(wanted - held - waiting - told):
+        yield f"I8: {member} has, or waits for, a permit of the pool {name}, which does not know of it"
+    for name, member in sorted(held & waiting):
+        yield f"I8: in the pool {name} {member} has a permit and waits for one"
+    for name, pool in pools:
+        room = int(pool.fields.get("limit", "0")) - len(pool.held)
+        if room > 0 and pool.waiting:
+            yield f"I8: in the pool {name} {len(pool.waiting)} wait though {room} permits are free"
+
+
+def _permit_member(actor: ActorKeys, seq: int, command: OpenCommand, ask: str) -> str:
+    generation = actor.record.get("generation", "")
+    return _member_text(Member("permit", generation, seq, command.attempt, ask, actor.address))
+
+
+def _told(entry: str, fields: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the permit that a message is about."""
+    what = fields["w"]
+    if what in {"acquire", "grant", "free"}:
+        granted = what == "grant"
+        pool, address = (fields["from"], fields["to"]) if granted else (fields["to"], fields["from"])
+        ask = entry if what == "acquire" else fields["t"]
+        member = Member("permit", fields["g"], int(fields["s"]), int(fields["n"]), ask, address)
+        yield pool.partition("/")[2], _member_text(member)
 
 
 def places_of(actor: ActorKeys) -> Iterator[tuple[str, str]]:
@@ -327,11 +382,11 @@ def places_of(actor: ActorKeys) -> Iterator[tuple[str, str]]:
     for what in whats:
         yield "delayed", _member_text(Member(what, generation, 0, 0, "", address))
     for seq, command in actor.open.items():
-        if command.place.startswith("q:"):
-            queue, entry, *timed = command.place[2:].split(":")
+        if command.here.startswith("q:"):
+            queue, entry, *timed = command.here[2:].split(":")
             yield f"q:{queue}", entry
             if timed:
                 yield "delayed", _member_text(Member("waiting", generation, seq, command.attempt, "", address))
-        elif ":" in command.place or command.place in {"held", "retries"}:
+        elif ":" in command.here or command.here in {"held", "retries"}:
             for name, member in _members(command, generation, seq, address):
                 yield name, _member_text(member)

@@ -62,16 +62,19 @@ def write_command(command: Command, *, token: str, void: bool, here: bool = True
 
     The first line is text for scripts: ``kind|at|token|queue|due ms|timeout ms|flags|target|label``, flags ``o`` at
     most once, ``d`` detached, ``v`` void (asked for and taken back in one turn), and where its scheduling is not as
-    usual ``s``, then ``i`` inline, ``w<ms>`` the longest wait for a worker, ``h<ms>`` the longest silence, ``p<n>`` the
-    priority. Then the length of the arguments in decimal, a line break, the arguments, the options. Without ``here``
+    usual ``s``, then ``i`` inline, ``l`` limited by a pool (then the queue is ``queue@pool``), ``w<ms>`` the longest wait
+    for a worker, ``h<ms>`` the longest silence, ``p<n>`` the priority. Then the length of the arguments in decimal, a line break, the arguments, the options. Without ``here``
     an inline step goes through its queue after all.
     """
+    queue = command.queue
     flags = ("o" if command.at_most_once else "") + ("d" if command.detached else "") + ("v" if void else "")
     if command.scheduling is not ORDINARY:
         flags += _flags_of(command.scheduling if here else command.scheduling._replace(inline=False))
+        if command.scheduling.pool:
+            queue = f"{queue}@{command.scheduling.pool}"
     label = "" if command.label == command.target else command.label
     head = (
-        f"{command.kind}|{command.at}|{token}|{command.queue}|{command.due_ms}|{command.timeout_ms}|{flags}|"
+        f"{command.kind}|{command.at}|{token}|{queue}|{command.due_ms}|{command.timeout_ms}|{flags}|"
         f"{command.target}|{label}\n"
     )
     if command.kind in AT_THE_END_TOO:
@@ -80,28 +83,29 @@ def write_command(command: Command, *, token: str, void: bool, here: bool = True
 
 
 def _flags_of(scheduling: Scheduling) -> str:
-    wait_ms, silence_ms, priority, inline = scheduling
+    wait_ms, silence_ms, priority, inline, pool = scheduling
     numbers = (("w", wait_ms), ("h", silence_ms), ("p", priority))
-    return "s" + ("i" if inline else "") + "".join(f"{letter}{number}" for letter, number in numbers if number)
+    return "s" + ("i" if inline else "") + ("l" if pool else "") + "".join(f"{letter}{number}" for letter, number in numbers if number)
 
 
 _NUMBERED: Final = re.compile(r"([whp])(\d+)")
 
 
-def _scheduling_of(flags: str) -> Scheduling:
+def _scheduling_of(flags: str, pool: str) -> Scheduling:
     numbers = {letter: int(number) for letter, number in _NUMBERED.findall(flags)}
-    return Scheduling(numbers.get("w", 0), numbers.get("h", 0), numbers.get("p", 0), "i" in flags)
+    return Scheduling(numbers.get("w", 0), numbers.get("h", 0), numbers.get("p", 0), "i" in flags, pool)
 
 
 def read_command(field: bytes) -> Command:
     """Return the command in a journal field."""
     head, _, rest = field.partition(b"\n")
-    kind, at, _token, queue, due, timeout, flags, target, label = head.decode().split("|", 8)
+    kind, at, _token, where, due, timeout, flags, target, label = head.decode().split("|", 8)
     if kind in AT_THE_END_TOO:
         arguments, options = rest, b""
     else:
         length, _, body = rest.partition(b"\n")
         arguments, options = body[: int(length)], body[int(length) :]
+    queue, _, pool = where.partition("@")
     return Command(
         kind=cast("CommandKind", kind),
         target=target,
@@ -114,7 +118,7 @@ def read_command(field: bytes) -> Command:
         timeout_ms=int(timeout),
         at_most_once="o" in flags,
         detached="d" in flags,
-        scheduling=_scheduling_of(flags) if "s" in flags else ORDINARY,
+        scheduling=_scheduling_of(flags, pool) if "s" in flags else ORDINARY,
     )
 
 

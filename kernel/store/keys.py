@@ -22,6 +22,10 @@ K:delayed, K:retries     zset        what is due later, by ms                   
 K:expiry                 zset        ended actors, by the ms at which retention ends            emptied
 K:index:<name>:<status>  zset        actors by creation time, ms                                emptied
 K:index:tag:<tag>        zset        the same of those that have a tag, `key|value`             cleanup
+K:pool:<name>            hash        a pool: limit, and how many have asked                     never
+K:pool.held:<name>       zset        permits that are out, by the ms of the last look           emptied
+K:pool.waiting:<name>    zset        who waits for one, in their order                          emptied
+K:pools                  set         pools that lie in this partition                           never
 K:names                  set         names of workflows ever started here                       never
 K:meta                   hash        number of partitions, format, hash seed                    never
 K:barrier                string      nothing: what WAIT waits for, with replicated durability   never
@@ -133,6 +137,16 @@ def shared(tag: str, name: str) -> str:
 def queue(tag: str, name: str) -> str:
     """Return the stream of a queue's step commands in a partition."""
     return f"{tag}:q:{name}"
+
+
+def pool_address(name: str) -> str:
+    """Return a pool's address, by which its partition is found; it is no actor."""
+    return f"pool/{name}"
+
+
+def pool(tag: str, name: str, part: str = "") -> str:
+    """Return one of a pool's keys; ``part`` is empty for the limit, else ``held`` or ``waiting``."""
+    return actor(tag, pool_address(name), part)
 
 
 def index(tag: str, index: str) -> str:

@@ -23,7 +23,7 @@ class Message(NamedTuple):
     tag: str
     entry: str
     what: str
-    """create, cancel, cleanup (a child), outcome (to whoever waits), on_complete."""
+    """create, cancel, cleanup (a child), outcome (to whoever waits), on_complete; acquire, free (to a pool), grant."""
     to: str
     """The receiver's address; empty: a child, named by the command that asked for it."""
     sender: str
@@ -35,6 +35,10 @@ class Message(NamedTuple):
     payload: bytes
     """A result; or a child's command as in the journal (cancel and cleanup: without its arguments). A ``create``
     without one finds its command in the sender's journal; it is obsolete if the sender began anew since."""
+    attempt: int = 0
+    """Of ``acquire``, ``grant`` and ``free``."""
+    priority: int = 0
+    """Of ``acquire``."""
 
 
 class Outbox:
@@ -117,4 +121,6 @@ def read_message(entry: Entry) -> Message:
         receiver_generation=text(b"pg"),
         status=text(b"st"),
         payload=values.get(b"p", b""),
+        attempt=int(values.get(b"n", b"0")),
+        priority=int(values.get(b"pr", b"0")),
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kernel.store.space import Space
 
 SETS: Final = ("held", "delayed", "retries", "expiry")
-SHARED: Final = (*SETS, "ready", "outbox", "bands", "names", "meta", "dead")
+SHARED: Final = (*SETS, "ready", "outbox", "bands", "pools", "names", "meta", "dead")
 """Names of a partition's keys that belong to no one actor; further ``q:…``, ``index:…`` and ``app:…``."""
 
 

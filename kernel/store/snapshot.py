@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kernel.store.space import Space
 
 PAGE: Final = 1000
+POOL_PARTS: Final = ("pool", "pool.held", "pool.waiting")
+"""Kinds of the keys of a pool."""
 _SETS: Final = ("held", "delayed", "retries", "expiry")
 
 
@@ -50,6 +52,18 @@ class OpenCommand(NamedTuple):
     begun_ms: int
     crashes: int
 
+    @property
+    def here(self) -> str:
+        """The place without the permit that it has."""
+        return self.place.partition("@")[0]
+
+    @property
+    def permit(self) -> str:
+        """Which permit it has, or waits for, as ``<pool>:<ask>``; empty: none."""
+        if self.place.startswith("pool:"):
+            return ":".join(self.place.split(":")[1:3])
+        return self.place.partition("@")[2]
+
     @classmethod
     def of(cls, text: str) -> OpenCommand:
         """Read a field."""
@@ -75,6 +89,16 @@ class ActorKeys:
 
 
 @dataclass(slots=True)
+class PoolKeys:
+    """All keys of one pool."""
+
+    fields: dict[str, str] = field(default_factory=dict[str, str])
+    held: set[str] = field(default_factory=set[str])
+    """Members whose permits are out."""
+    waiting: set[str] = field(default_factory=set[str])
+
+
+@dataclass(slots=True)
 class PartitionKeys:
     """All keys of one partition."""
 
@@ -87,6 +111,7 @@ class PartitionKeys:
     sets: dict[str, set[str]] = field(default_factory=lambda: {name: set[str]() for name in _SETS})
     indexes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """``<name>:<status>`` and ``tag:<key>|<value>`` to addresses."""
+    pools: dict[str, PoolKeys] = field(default_factory=dict[str, PoolKeys])
 
 
 async def read_partition(space: Space, tag: str) -> PartitionKeys:
@@ -141,6 +166,8 @@ def read_key(found: PartitionKeys, key: str) -> Reading:
         (found.indexes if first == "index" else found.sets)[rest or name] = {item.decode() for item in listed(reply)}
     elif name in {"ready", "outbox"} or first == "q":
         yield from _read_stream(found, key, name)
+    elif first in POOL_PARTS and rest:
+        yield from _read_pool(found, key, first, rest)
     elif rest and first != "app":
         yield from _read_actor(found, key, first, rest)
 
@@ -151,6 +178,20 @@ def _read_stream(found: PartitionKeys, key: str, name: str) -> Reading:
     names = [dict(zip(group[::2], group[1::2], strict=True))[b"name"] for group in listed(groups)]
     replies = yield [("XPENDING", key, group, "-", "+", PAGE) for group in names]
     found.pending[name] = [item[0].decode() for reply in replies for item in listed(reply)]
+
+
+def _read_pool(found: PartitionKeys, key: str, part: str, name: str) -> Reading:
+    pool = found.pools.setdefault(name, PoolKeys())
+    if part == "pool":
+        (fields,) = yield [("HGETALL", key)]
+        pool.fields = pairs(fields)
+        return
+    (reply,) = yield [("ZRANGE", key, 0, -1)]
+    members = {item.decode() for item in listed(reply)}
+    if part == "pool.held":
+        pool.held = members
+    else:
+        pool.waiting = members
 
 
 def _read_actor(found: PartitionKeys, key: str, kind: str, actor_id: str) -> Reading:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from kernel.store import keys
 from kernel.store.custody import nonce_base
 from kernel.store.journal import read_command
+from kernel.store.pools import Asking
 from kernel.store.replies import listed
 from kernel.store.steps import Held
 
@@ -50,6 +51,17 @@ class Promoted(NamedTuple):
     """Addresses of actors that await children; whether their messages arrived is to be looked after."""
 
 
+class Reconciled(NamedTuple):
+    """Answer to ``reconcile``."""
+
+    again: int
+    """Messages sent again."""
+    healed: int
+    """Commands that had lost their place."""
+    asking: list[Asking]
+    """Steps that wait for a permit; the pools are to be asked again."""
+
+
 class Timers:
     """Transitions that time makes."""
 
@@ -74,16 +86,17 @@ class Timers:
             [triple[0].decode().split("|", 5)[5] for triple in triples if not triple[2]],
         )
 
-    async def reconcile(self, address: str) -> tuple[int, int]:
-        """Send an actor's unanswered messages again; return how many, and how many commands had to be healed."""
-        again, healed, cursor = 0, 0, "0"
+    async def reconcile(self, address: str) -> Reconciled:
+        """Send an actor's unanswered messages again."""
+        again, healed, cursor, asking = 0, 0, "0", list[Asking]()
         while True:
             reply = listed(
                 await self._space.actor_call("reconcile", address, self._space.clock, address, cursor, SILENT_MS)
             )
             again, healed, cursor = again + int(reply[0]), healed + int(reply[1]), reply[2].decode()
+            asking += [Asking.of(*(word.decode() for word in reply[i : i + 3])) for i in range(3, len(reply), 3)]
             if cursor == "0":
-                return again, healed
+                return Reconciled(again, healed, asking)
 
 
 def next_due(space: Space, client: Redis) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kernel.store.audit import violations
+from kernel.store.audit import pool_violations, violations
 from kernel.store.chronicle import Chronicle
 from kernel.store.snapshot import read_partition
 from kernel.store.space import Space
@@ -22,6 +22,9 @@ class CheckedSpace(Space):
     def actor_call(self, name: str, address: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
         return self.call(name, self.keys.tag_of(address), *arguments)
 
+    def call_if(self, stamp: int, name: str, key: str, *arguments: str | bytes | float) -> asyncio.Future[object]:
+        return self.call(name, key, *arguments)
+
     async def _checked(
         self, name: str, call: object, key: str, arguments: tuple[str | bytes | int | float, ...]
     ) -> object:
@@ -37,9 +40,10 @@ class CheckedSpace(Space):
     async def check(self, after: str) -> None:
         """Fail with every violation."""
         texts: list[str] = []
-        for tag in self.keys.tags:
-            found = await read_partition(self, tag)
+        partitions = [await read_partition(self, tag) for tag in self.keys.tags]
+        for found in partitions:
             texts += violations(found)
             for actor in found.actors.values():
                 texts += self.memory.changes(actor)
+        texts += pool_violations(partitions)
         assert not texts, "\n  ".join([f"after {after}:", *texts])

@@ -140,11 +140,11 @@ async def test_a_message_without_news_is_sent_again_after_a_minute(bench: Bench)
     await bench.started(child(), wait())
     await sent_all(bench)
     bench.now += 59_999
-    assert await bench.store.timers.reconcile(A) == (0, 0)
+    assert await bench.store.timers.reconcile(A) == (0, 0, [])
     bench.now += 1
-    assert await bench.store.timers.reconcile(A) == (1, 0)
+    assert await bench.store.timers.reconcile(A) == (1, 0, [])
     assert [(m.what, m.seq) for m in await bench.messages()] == [("create", "1")]
-    assert await bench.store.timers.reconcile(A) == (0, 0)
+    assert await bench.store.timers.reconcile(A) == (0, 0, [])
 
 
 async def test_commands_whose_place_is_gone_are_put_back(bench: Bench) -> None:
@@ -157,7 +157,7 @@ async def test_commands_whose_place_is_gone_are_put_back(bench: Bench) -> None:
     for name in ("q:default", "delayed", "held", "outbox"):
         await bench.space.send(bench.tag, "DEL", f"{bench.tag}:{name}")
     await bench.space.send(bench.tag, "HSET", f"{bench.tag}:wf:a", "undelivered", 0)
-    assert await bench.store.timers.reconcile(A) == (0, 5)
+    assert await bench.store.timers.reconcile(A) == (0, 5, [])
     await bench.space.check("healing")
 
 

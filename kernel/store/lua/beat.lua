@@ -11,7 +11,7 @@ local a = load(address)
 local o = a and not unfit(a, generation) and read_open(a, seq)
 if not o or o.attempt ~= attempt then return { 'CANCELED' } end
 if o.worker ~= worker or o.token ~= token then return { 'NOT_OWNER' } end
-if string.sub(o.place, -6) == ':beats' then
+if string.find(o.place, ':beats', 1, true) then
   local silence = string.match(head_of(redis.call('HGET', a.journal, 'c' .. seq)).flags, 'h(%d+)')
   schedule('delayed', clock(ARGV[3]) + tonumber(silence), member('silent', a.generation, seq, attempt, token, a.address))
 end

@@ -20,12 +20,17 @@ if not o or o.attempt ~= ARGV[5] then return drop() end
 local command = redis.call('HGET', a.journal, 'c' .. seq)
 if o.worker == '' then
   local here = 'q:' .. ARGV[8] .. ':' .. entry
-  if o.place ~= here and o.place ~= here .. ':timed' then return drop() end
+  local permit
+  if o.place ~= here and o.place ~= here .. ':timed' then
+    permit = string.match(o.place, '@.*$')
+    if not permit or (o.place ~= here .. permit and o.place ~= here .. ':timed' .. permit) then return drop() end
+  end
   local now = clock(ARGV[1])
   redis.call('HDEL', a.record, '') -- see complete
   if o.place ~= here then redis.call('ZREM', K .. ':delayed', member('waiting', a.generation, seq, o.attempt, '', a.address)) end
   --@ hold
   local place = hold(a, now, seq, o.attempt, ARGV[7], head_of(command))
+  if permit then place = place .. permit end
   o.begun = digits(now)
   redis.call('HSET', a.open, seq, open_value(o.attempt, ARGV[6], ARGV[7], place, o.begun, o.crashes))
   redis.call('ZADD', K .. ':held', 0, member(ARGV[6], a.generation, seq, o.attempt, ARGV[7], a.address))

@@ -25,7 +25,7 @@ local function is_wanted(a, what, generation, seq, attempt, token)
   if place == 'retries' then return o.place == 'retries' end
   if what == 'timeout' then return o.token == token and string.find(o.place, '^held:timed') ~= nil end
   if what == 'silent' then return o.token == token and string.find(o.place, '^held.*:beats') ~= nil end
-  if what == 'waiting' then return string.find(o.place, '^[qd].*:timed$') ~= nil end
+  if what == 'waiting' then return string.find(o.place, '^[qdp].*:timed') ~= nil end
   return o.place == 'delayed:' .. what or o.place == 'delayed:' .. what .. ':timed'
 end
 
@@ -36,8 +36,8 @@ local function is_wanted_entry(fields)
   if not a then return false end
   if not queue then return a.ready == item end
   local o = f.s and live(a) and a.generation == f.g and read_open(a, f.s)
-  local here = place .. ':' .. item
-  return o and (o.place == here or o.place == here .. ':timed')
+  local here, there = place .. ':' .. item, o and string.match(o.place, '^[^@]*')
+  return o and (there == here or there == here .. ':timed')
 end
 
 if place == 'ready' or place == 'outbox' or queue then

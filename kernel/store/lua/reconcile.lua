@@ -1,8 +1,10 @@
 -- reconcile: send again what was sent long ago without news, and heal a command whose place is gone (it should never be).
+-- What waits for a permit the caller asks the pools for again.
 -- Why a script: what is open and what is on its way must be of one moment.
 -- KEYS 1 tag
 -- ARGV 1 now ms  2 address  3 cursor ('0' = begin)  4 age ms of a message without news
--- Returns number of messages sent again, number of commands healed, next cursor ('0' = all were seen)
+-- Returns number of messages sent again, number of commands healed, next cursor ('0' = all were seen), then (pool, priority,
+--      member) triples of steps that wait for a permit
 -- Cost: 3 commands and 4 an open command, of which about 100 a call.
 --@ actor
 --@ open
@@ -11,12 +13,12 @@ local a = load(ARGV[2])
 if not a or not live(a) then return { 0, 0, '0' } end
 local now, again, healed = clock(ARGV[1]), 0, 0
 local function placed(o, m)
-  local queue, entry = string.match(o.place, '^q:([^:]+):([^:]+)')
+  local queue, entry = string.match(o.place, '^q:([^:]+):([^:@]+)')
   if queue then return #redis.call('XRANGE', K .. ':q:' .. queue, entry, entry) > 0 end
   entry = string.match(o.place, '^outbox:(.+)$')
   if entry then return #redis.call('XRANGE', K .. ':outbox', entry, entry) > 0 end
   local set = string.match(o.place, '^(%a+)')
-  return set == 'wait' or set == 'sent' or redis.call('ZSCORE', K .. ':' .. set, m) ~= false
+  return set == 'wait' or set == 'sent' or set == 'pool' or redis.call('ZSCORE', K .. ':' .. set, m) ~= false
 end
 local function member_of(o, seq)
   if string.sub(o.place, 1, 4) == 'held' then return member(o.worker, a.generation, seq, o.attempt, o.token, a.address) end
@@ -31,12 +33,14 @@ local function put_back(seq, o, head)
   elseif has(head.flags, 'o') and o.worker ~= '' then
     redis.call('ZADD', K .. ':held', 0, member_of(o, seq)) -- it may have started: its worker's audit or its requeue decides
   else
+    unplace(a, seq, o)
     o.worker, o.token, o.begun = '', '', ''
     o.place = enqueue(a, now, seq, o.attempt, head, o.crashes)
   end
   redis.call('HSET', a.open, seq, open_value(o.attempt, o.worker, o.token, o.place, o.begun, o.crashes))
 end
 redis.call('HDEL', a.record, '') -- see complete
+local asking, awaits = {}, false
 local page = redis.call('HSCAN', a.open, ARGV[3], 'COUNT', 100)
 for i = 1, #page[2], 2 do
   local seq, o = page[2][i], parse_open(page[2][i + 1])
@@ -46,5 +50,15 @@ for i = 1, #page[2], 2 do
     put_back(seq, o, head_of(redis.call('HGET', a.journal, 'c' .. seq)))
     if lost then healed = healed + 1 else again = again + 1 end
   end
+  local pool, ask = string.match(o.place, '^pool:([^:]+):([^:]+)')
+  if pool then
+    local command = redis.call('HGET', a.journal, 'c' .. seq)
+    asking[#asking + 1] = pool
+    asking[#asking + 1] = string.match(head_of(command).flags, 'p(%d)') or '0'
+    asking[#asking + 1] = member('permit', a.generation, seq, o.attempt, ask, a.address)
+  end
+  awaits = awaits or pool ~= nil or o.place == 'sent'
 end
-return { again, healed, page[1] }
+-- Nothing that could be without news: what is asked for next is looked after anew.
+if not awaits and ARGV[3] == '0' and page[1] == '0' then redis.call('ZREM', K .. ':delayed', own_member(a, 'reconcile')) end
+return { again, healed, page[1], unpack(asking) }

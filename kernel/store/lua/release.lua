@@ -23,7 +23,8 @@ local o, word = owned(a)
 -- Of a command that was not begun any mismatch makes the entry obsolete: the open table names the place that counts.
 if not o then return (word == 'OBSOLETE' or ARGV[9] ~= '') and drop('OBSOLETE') or { word } end
 local here = 'q:' .. ARGV[8] .. ':' .. ARGV[9]
-if o.worker == '' and o.place ~= here and o.place ~= here .. ':timed' then return drop('OBSOLETE') end
+local plain, permit = string.match(o.place, '^([^@]*)(.*)$')
+if o.worker == '' and plain ~= here and plain ~= here .. ':timed' then return drop('OBSOLETE') end
 local now, seq, delay = clock(ARGV[1]), ARGV[4], tonumber(ARGV[10])
 local head = head_of(redis.call('HGET', a.journal, 'c' .. seq))
 redis.call('HDEL', a.record, '') -- see complete
@@ -35,14 +36,14 @@ if o.worker ~= '' and has(head.flags, 'o') and ARGV[12] ~= '' then
   return { 'COMPLETED', id }
 end
 -- Who has waited and was not begun goes on waiting: its time is not given anew.
-local waits = o.worker == '' and o.place ~= here
-if waits then o.place = here end
-unplace(a, seq, o)
+local waits = o.worker == '' and plain ~= here
+if waits then o.place = here .. permit end
+unplace(a, seq, o, delay == 0) -- a permit goes back if it is to wait: others may need it meanwhile
 local place = 'delayed:release' .. (waits and ':timed' or '')
 if delay > 0 then
   schedule('delayed', now + delay, member('release', a.generation, seq, o.attempt, '', a.address))
 else
-  place = enqueue(a, now, seq, o.attempt, head, o.crashes, waits)
+  place = enqueue(a, now, seq, o.attempt, head, o.crashes, waits, permit ~= '' and permit or nil)
 end
 redis.call('HSET', a.open, seq, open_value(o.attempt, '', '', place, '', o.crashes))
 redis.call('PUBLISH', a.channel, 'q')

@@ -34,8 +34,9 @@ for _, m in ipairs(members) do
         'crashes', crashes)
       finish_step(a, seq, o, ARGV[7])
     else
-      unplace(a, seq, o)
-      redis.call('HSET', a.open, seq, open_value(attempt, '', '', enqueue(a, now, seq, attempt, head, tostring(crashes)), '', tostring(crashes)))
+      unplace(a, seq, o, true)
+      local place = enqueue(a, now, seq, attempt, head, tostring(crashes), false, string.match(o.place, '@.*$'))
+      redis.call('HSET', a.open, seq, open_value(attempt, '', '', place, '', tostring(crashes)))
       redis.call('PUBLISH', a.channel, 'q')
     end
   end

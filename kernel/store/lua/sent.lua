@@ -20,9 +20,7 @@ if ARGV[4] ~= '' and a.generation == ARGV[3] then
   if o and o.place == 'outbox:' .. ARGV[1] then
     local now = clock(ARGV[5])
     redis.call('HSET', a.open, ARGV[4], open_value(o.attempt, o.worker, o.token, 'sent', digits(now), o.crashes))
-    -- If its news is lost (a failover that lost acknowledged writes), it is sent again.
-    local m = own_member(a, 'reconcile')
-    if not redis.call('ZSCORE', K .. ':delayed', m) then schedule('delayed', now + RECONCILE_MS, m) end
+    look_after(a, now)
   end
 end
 if left == 0 and redis.call('HEXISTS', a.record, 'doomed') == 1 then leave(a, clock(ARGV[5])) end

@@ -2,11 +2,7 @@
 -- undelivered in the record counts them; the courier's `sent` counts down.
 -- A message about a child that is no longer wanted carries the child's command (without its arguments) as payload `p`,
 -- since the journal may have changed before it is delivered; `create` finds its command in the journal, unless it has a `p`.
-local function post(a, what, to, fields)
-  local entry = redis.call('XADD', K .. ':outbox', '*', 'w', what, 'to', to, 'from', a.address, 'g', a.generation, unpack(fields))
-  redis.call('HINCRBY', a.record, 'undelivered', 1)
-  return entry
-end
+--@ post
 
 -- A command's journal field without its arguments: first line, length 0, options.
 local function without_arguments(command)
@@ -24,12 +20,6 @@ local function dismiss(a, what, seq, command)
     post(a, what, '', { 's', seq, 't', head.token, 'p', without_arguments(command) })
   end
 end
-
--- How often the messages of an actor that awaits children are looked after.
-local RECONCILE_MS = 60000
-
--- A member of `delayed` that is about the actor itself.
-local function own_member(a, what) return member(what, a.generation, '0', '0', '', a.address) end
 
 -- Takes back a command that is no longer wanted; a worker that runs it is told at once.
 local function revoke(a, seq, o)
