@@ -51,6 +51,8 @@ from actors.results import Canceled, Completed, Failed, InProgress, Result, Runn
 from actors.transaction import ReadOnly, Transaction
 from actors.views import AttemptView, Snapshot, StepView
 from actors.workflow import Step, StepFuture
+from actors.workpool import Workpool
+from kernel import PoolStatus
 
 __all__ = [
     "AttemptView",
@@ -86,6 +88,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "PayloadTooLarge",
+    "PoolStatus",
     "ReadOnly",
     "RemoteFailure",
     "Report",
@@ -116,5 +119,6 @@ __all__ = [
     "WorkflowManager",
     "WorkflowNotFound",
     "WorkflowRunning",
+    "Workpool",
     "current_step",
 ]

@@ -86,7 +86,8 @@ class WorkflowManager(ShortForms, Registry):
             partitions: of a new namespace, 1 to 4096; None: as recorded, else 12 (embedded and in memory 1).
             default_retry: the policy behind ``retry=True``.
             retry_actions_by_default: whether actions without ``retry`` use it.
-            max_parallelism: how many steps may run at once over all workers; this version has None (no limit) alone.
+            max_parallelism: how many steps that name no pool (and are not inline) may be under way at once, over all
+                workers: they are in the pool "default". The same for all services; None: no limit. See ``Workpool``.
             retention: how long ended instances are kept.
             dead_retention: how long what was set aside is kept, for a person to look at.
             worker_timeout: how long a worker may be silent before its work is taken over.
@@ -104,9 +105,9 @@ class WorkflowManager(ShortForms, Registry):
             default_retry=default_retry,
             retry_actions_by_default=retry_actions_by_default,
             value_bytes_max=value_bytes_max,
+            max_parallelism=max_parallelism,
         )
         _check_place(url, namespace, partitions)
-        _refuse_what_is_not_yet(max_parallelism)
         if not duration_ms("worker_timeout", worker_timeout):
             raise InvalidOption(f"worker_timeout={shown(worker_timeout)}: give more than 0 seconds")
         if type(journal_bytes_max) is not int or journal_bytes_max < 1:
@@ -439,14 +440,6 @@ def _check_place(url: str | None, namespace: str, partitions: int | None) -> Non
         raise InvalidOption(f"namespace={shown(namespace)}: use 1 to 64 letters, digits, dots, dashes and underscores")
     if partitions is not None and (type(partitions) is not int or not 1 <= partitions <= 4096):  # noqa: PLR2004
         raise InvalidOption(f"partitions={shown(partitions)}: give a whole number from 1 to 4096, or None")
-
-
-def _refuse_what_is_not_yet(max_parallelism: int | None) -> None:
-    if max_parallelism is not None:
-        raise InvalidOption(
-            f"max_parallelism={shown(max_parallelism)} has no effect in this version yet: limit the steps of each "
-            "worker by its concurrency (manager.worker(concurrency=…), headrace worker --concurrency …)"
-        )
 
 
 def _checked_workflow(workflow: Workflow[P, R]) -> Workflow[P, R]:

@@ -24,17 +24,9 @@ DURATION_MS_MAX: Final = 100 * 366 * 86_400_000
 PRIORITY_MAX: Final = 9
 TAGS_MAX: Final = 16
 
-NOT_YET: Final = frozenset(
-    {
-        "pool",
-    }
-)
-"""Options that have a name and a meaning, but nothing behind them so far: refused rather than ignored."""
-
-_INSTEAD: Final = {
-    "pool": "give the step a queue of its own and start workers for it, whose concurrency limits how many run at once; "
-    "pools across workers come in a later version",
-}
+PARALLELISM_MAX: Final = 1_000_000
+DEFAULT_POOL: Final = "default"
+"""The pool of steps that name none, if the manager has a limit for all."""
 
 
 class DefinitionOptions(TypedDict, total=False):
@@ -51,8 +43,9 @@ class DefinitionOptions(TypedDict, total=False):
     heartbeat_timeout: Duration | None
     """How long an attempt may stay without ``current_step().heartbeat()``; then it fails as StepTimedOut."""
     pool: str
+    """Whose permit it needs while it is under way; see ``Workpool``."""
     priority: int
-    """0 to 9: of what waits in a queue the higher is begun first."""
+    """0 to 9: of what waits in a queue, or for a permit, the higher is begun first."""
     unstable_args: bool
     """Its arguments may differ on replay."""
 
@@ -170,24 +163,27 @@ def resolve_options(
     """Return ``settings`` with ``options`` said on top of them.
 
     ``kind`` (``action``, ``workflow``, …) is for messages, and so are the options that the caller resolves itself
-    (``elsewhere``). Raises InvalidOption for a name that is not allowed there,
-    a wrong value, and an option that nothing honours yet.
+    (``elsewhere``). Raises InvalidOption for a name that is not allowed there, a wrong value, and options that exclude
+    each other.
     """
     if "run_at" in options and "run_after" in options:
         raise InvalidOption("run_at and run_after exclude each other: give one of them")
     changes: dict[str, object] = {}
     for name, value in options.items():
         if name not in allowed:
-            known = ", ".join(sorted({*allowed, *elsewhere} - NOT_YET))
+            known = ", ".join(sorted({*allowed, *elsewhere}))
             raise InvalidOption(f"{shown(name)} is no option of {_a(kind)}; its options are {known}")
-        if name in NOT_YET:
-            instead = _INSTEAD[name]
-            raise InvalidOption(f"the option {shown(name)} of {_a(kind)} has no effect in this version yet: {instead}")
         if name in ("run_at", "run_after"):
             changes["run_at_ms"] = changes["run_after_ms"] = 0
         field, resolve = _RESOLVERS[name]
         changes[field] = resolve(name, value)
-    return replace(settings, **cast("dict[str, Any]", changes))
+    changed = replace(settings, **cast("dict[str, Any]", changes))
+    if isinstance(changed, StepSettings) and changed.inline and changed.pool:
+        raise InvalidOption(
+            f"inline=True and pool={shown(changed.pool)} exclude each other: an inline step runs in the turn and waits for "
+            "nothing. Leave one of them out"
+        )
+    return changed
 
 
 def merge_options(before: Mapping[str, object], later: Mapping[str, object]) -> dict[str, object]:
@@ -287,6 +283,18 @@ def _queue(name: str, value: object) -> str:
     return value
 
 
+def check_pool(name: str, value: object) -> str:
+    """Return ``value`` if it can be a pool's name. Raises InvalidOption."""
+    return _queue(name, value)
+
+
+def check_parallelism(name: str, value: object) -> int:
+    """Return ``value`` if it can be a limit of a pool. Raises InvalidOption."""
+    if type(value) is not int or not 0 <= value <= PARALLELISM_MAX:
+        raise InvalidOption(f"{name}={shown(value)}: give a whole number from 0 to {PARALLELISM_MAX:,}")
+    return value
+
+
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidOption(f"{name}={shown(value)}: give True or False")
@@ -322,7 +330,7 @@ _RESOLVERS: Final[dict[str, tuple[str, Callable[[str, object], object]]]] = {
     "timeout": ("timeout_ms", _limit_ms),
     "schedule_timeout": ("schedule_timeout_ms", _limit_ms),
     "heartbeat_timeout": ("heartbeat_timeout_ms", _limit_ms),
-    "pool": ("pool", check_name),
+    "pool": ("pool", check_pool),
     "priority": ("priority", _priority),
     "unstable_args": ("unstable_args", _flag),
     "inline": ("inline", _flag),

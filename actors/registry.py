@@ -17,9 +17,11 @@ from actors.definitions import (
     StepDefinition,
     ThreadAction,
     Workflow,
+    check_declared,
 )
 from actors.errors import DuplicateDefinition, InvalidOption, UnknownDefinition
 from actors.events import EventType
+from actors.options import DEFAULT_POOL, check_parallelism
 from actors.policy import RetryPolicy
 from actors.wording import shown
 
@@ -80,11 +82,13 @@ class Registry:
         default_retry: RetryPolicy | None = None,
         retry_actions_by_default: bool = False,
         value_bytes_max: int = VALUE_BYTES_MAX,
+        max_parallelism: int | None = None,
     ) -> None:
         """Start empty.
 
         ``default_retry`` is the policy behind ``retry=True`` (None: ``RetryPolicy()``); ``value_bytes_max`` limits
-        what one call's arguments, or one return value, may take encoded. Raises InvalidOption.
+        what one call's arguments, or one return value, may take encoded; ``max_parallelism`` limits how many steps that
+        name no pool are under way at once (None: no limit). Raises InvalidOption.
         """
         if type(value_bytes_max) is not int or value_bytes_max < 1:
             raise InvalidOption(f"value_bytes_max={shown(value_bytes_max)}: give a whole number of bytes, 1 or more")
@@ -96,9 +100,33 @@ class Registry:
             retry=default_retry or RetryPolicy(),
             retry_actions=retry_actions_by_default,
             value_bytes_max=value_bytes_max,
+            pool="" if max_parallelism is None else DEFAULT_POOL,
         )
+        if max_parallelism is not None:
+            self.declare_pool(DEFAULT_POOL, check_parallelism("max_parallelism", max_parallelism))
         self._steps: dict[str, StepDefinition[..., Any]] = {}
         self._workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
+
+    def declare_pool(self, name: str, max_parallelism: int) -> None:
+        """Make a pool known; ``Workpool`` does. Raises InvalidOption: it is known already."""
+        if name in self.defaults.pools:
+            by = " by the manager's max_parallelism" if self.defaults.pool == name else ""
+            raise InvalidOption(f"the pool {name!r} is declared already{by}: declare it once, or give it another name")
+        self.defaults.pools[name] = max_parallelism
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """The pools that were declared, with their limits."""
+        return dict(self.defaults.pools)
+
+    def check_pools(self) -> None:
+        """Check that every definition's pool was declared. Raises InvalidOption."""
+        for definition in self.step_definitions:
+            definition.check_pool()
+        for flow in self.workflows:
+            pool = flow.step_defaults.get("pool")
+            if isinstance(pool, str):
+                check_declared(pool, self.defaults.pools, of=f"step_defaults of {flow!r}")
 
     @overload
     def query(self, function: Callable[Concatenate[Transaction, P], Coroutine[Any, Any, R]], /) -> Query[P, R]: ...

@@ -63,6 +63,8 @@ class StepView:
     finished: datetime | None = None
     due: datetime | None = None
     """Timers and delayed steps: when they are due."""
+    pool: str = ""
+    """Steps of a pool: which. One that is ``waiting`` without being ``due`` waits for a permit of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def read_steps(record: Record, opened: Record, journal: Record, registry: Regist
             opened_as = opened.get(str(seq)) or (_NOT_EMITTED if seq > emitted else None)
             command, tried = read_command(field), attempts.get(seq, ())
             step = _step(seq, command, opened_as, journal=journal, attempts=tried, registry=registry)
-            steps.append(replace(step, queued=moment(times.get(command.at, 0))))
+            steps.append(replace(step, queued=moment(times.get(command.at, 0)), pool=command.scheduling.pool))
     return steps
 
 

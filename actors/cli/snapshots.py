@@ -93,7 +93,11 @@ def _outcome(step: StepView) -> str:
         return "" if step.result is None else shorten(step.result, 40)
     if step.attempts:
         return f"attempt {step.attempts[-1].attempt}: {error_line(step.attempts[-1].error)}"
-    return f"due {when(step.due)}" if step.due is not None and step.state == "waiting" else ""
+    if step.state != "waiting":
+        return ""
+    if step.due is None:
+        return f"waits for a permit of the pool {step.pool}" if step.pool else ""
+    return f"due {when(step.due)}"
 
 
 def _errors(snapshot: Snapshot) -> list[RenderableType]:

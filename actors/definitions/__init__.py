@@ -16,6 +16,7 @@ from actors.definitions.steps import (
     Query,
     StepDefinition,
     ThreadAction,
+    check_declared,
 )
 from actors.definitions.workflow import BoundWorkflow, Workflow
 from actors.starting import DEFAULT_VERSION
@@ -37,4 +38,5 @@ __all__ = [
     "StepDefinition",
     "ThreadAction",
     "Workflow",
+    "check_declared",
 ]

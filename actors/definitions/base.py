@@ -40,6 +40,10 @@ class Defaults:
     retry_actions: bool = False
     """Whether an action for which nothing was said about ``retry`` has that policy."""
     value_bytes_max: int = VALUE_BYTES_MAX
+    pool: str = ""
+    """The pool of steps that name none; empty: they are in none."""
+    pools: dict[str, int] = field(default_factory=dict[str, int])
+    """The pools that were declared so far, with their limits. Shared with the manager, which adds to it."""
 
 
 class Definition(Generic[P, R_co]):

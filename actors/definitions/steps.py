@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
 from actors.calls import active_step
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
-from actors.errors import CallNotAllowed
+from actors.errors import CallNotAllowed, InvalidOption
 from actors.options import (
     DefinitionOptions,
     InlineDefinitionOptions,
@@ -19,7 +19,7 @@ from actors.options import (
 from kernel import ORDINARY, Command, Scheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from typing import Self, Unpack
 
     from actors.definitions.base import Kind
@@ -36,6 +36,16 @@ _AT_CALL: dict[Kind, tuple[str, ...]] = {
     "mutation": tuple(InlineStepOptions.__annotations__),
     "action": tuple(StepOptions.__annotations__),
 }
+
+
+def check_declared(pool: str, declared: Collection[str], *, of: str) -> None:
+    """Raise InvalidOption for a pool that the manager does not know; ``of``: who names it."""
+    if pool not in declared:
+        known = f" (it knows {', '.join(map(repr, sorted(declared)))})" if declared else ""
+        raise InvalidOption(
+            f"{of} names the pool {pool!r}, which its manager does not know{known}: write "
+            f"Workpool(manager, {pool!r}, max_parallelism=…) above the workflows, in the module of the manager"
+        )
 
 
 class StepDefinition(Definition[P, R_co]):
@@ -71,7 +81,9 @@ class StepDefinition(Definition[P, R_co]):
         return self.command_of(self.encode_arguments(args, kwargs), at=at, now_ms=now_ms)
 
     def command_of(self, arguments: bytes, *, at: int, now_ms: int) -> Command:
-        """Return the same of arguments that are encoded."""
+        """Return the same of arguments that are encoded. Raises InvalidOption: the pool was not declared."""
+        if self.options.pool:
+            self.check_pool()
         return Command(
             "step",
             self.name,
@@ -122,8 +134,14 @@ class StepDefinition(Definition[P, R_co]):
         self._timeout_ms = options.timeout_ms
         self._delayed = bool(options.run_at_ms or options.run_after_ms)
         limits = options.schedule_timeout_ms, options.heartbeat_timeout_ms
-        scheduling = Scheduling(*limits, options.priority, options.inline)
+        pool = options.pool or ("" if options.inline else self.defaults.pool)
+        scheduling = Scheduling(*limits, options.priority, options.inline, pool)
         self._scheduling = ORDINARY if scheduling == ORDINARY else scheduling
+
+    def check_pool(self) -> None:
+        """Raise InvalidOption if the definition's own pool was not declared."""
+        if self.options.pool:
+            check_declared(self.options.pool, self.defaults.pools, of=repr(self))
 
     def _effective_policy(self) -> RetryPolicy | None:
         retry = self.options.retry

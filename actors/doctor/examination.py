@@ -49,7 +49,9 @@ OUTBOX_MAX: Final = 100_000
 SUSPECTS_MAX: Final = 1_000
 KINDS: Final = frozenset({"wf", "retrier"})
 """Kinds of actors; other keys are somebody else's."""
-_TYPES: Final = {"dead": b"stream", "bands": b"set", "names": b"set", "meta": b"hash"}
+_TYPES: Final = {"dead": b"stream", "bands": b"set", "pools": b"set", "names": b"set", "meta": b"hash"}
+_POOLS: Final = {"pool": b"hash", "pool.held": b"zset", "pool.waiting": b"zset"}
+"""Kinds of the keys of pools."""
 _STREAMS: Final = frozenset({"ready", "outbox"})
 _OF_WORKERS: Final = frozenset({"abandoned", "unknown_code", "unserved_queue"})
 
@@ -182,6 +184,12 @@ class Examination:
             return None
         if name in rounds.SHARED or kind == "app":
             return None
+        if kind in _POOLS:
+            if not keys.valid_queue(actor_id):
+                self._note([foreign(key)])
+            elif self._store.space.keys.tag_of(keys.pool_address(actor_id)) != tag:
+                self._note([misplaced(key)])
+            return None
         address = _address(kind, actor_id)
         if address is None:
             self._note([foreign(key)])
@@ -205,7 +213,7 @@ class Examination:
 
     async def _is_foreign(self, key: str, tag: str, name: str) -> bool:
         """Tell whether what a partition's other shared key holds is of another type than ours."""
-        wanted = _TYPES.get(name)
+        wanted = _TYPES.get(name) or _POOLS.get(name.partition(":")[0])
         return wanted is not None and await self._store.space.send(tag, "TYPE", key) != wanted
 
     async def _look_at(self, address: str) -> None:

@@ -70,7 +70,7 @@ def _turn(found: Slice, workforce: Workforce, *, now_ms: int, after_ms: int) -> 
 def _command(
     found: Slice, seq: int, name: str, command: OpenCommand, *, workforce: Workforce, now_ms: int, after_ms: int
 ) -> Iterator[Finding]:
-    place = command.place
+    place = command.here
     what = f"step {seq} ({name})"
     if place.startswith("q:"):
         queue, entry, *_ = place[2:].split(":")
@@ -93,6 +93,16 @@ def _command(
         due = _when(found.due_ms[seq])
         advice = "see the workers' logs, and the server's clock"
         yield _stuck(found, "overdue", f"{what or 'a timer'} was due at {due} and was not started since", advice)
+    elif place.startswith("pool:"):
+        pool, ask = command.permit.split(":")
+        if now_ms - _entry_ms(ask) > after_ms:
+            yield _stuck(
+                found,
+                "waits_for_permit",
+                f"{what} waits for a permit of the pool {pool!r} since {_when(_entry_ms(ask))}",
+                "see headrace queues: a limit of 0 pauses the pool, none at all means that no worker has declared it",
+                "note",
+            )
     elif place == "wait":
         yield from _wait(found, seq, name, now_ms=now_ms, after_ms=after_ms)
     elif place.startswith("held") and command.worker not in workforce.about:

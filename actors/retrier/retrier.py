@@ -22,14 +22,16 @@ KIND: Final = "retrier"
 
 def write_call(command: Command) -> bytes:
     """Return the arguments with which a retrier of ``command`` begins."""
-    return packb(tuple(command))
+    *scheduling, pool = command.scheduling
+    # Without a pool as versions wrote it that knew of none, which can read it then.
+    return packb((*command[:-1], (*scheduling, pool) if pool else tuple(scheduling)))
 
 
 def read_call(data: bytes) -> Command:
     """Read what ``write_call`` wrote; fields appended by a newer version are ignored."""
     fields = cast("list[Any]", unpackb(data))
     command = Command(*fields[: len(Command._fields)])
-    scheduling = Scheduling(*command.scheduling)
+    scheduling = Scheduling(*command.scheduling[: len(Scheduling._fields)])
     return command._replace(scheduling=ORDINARY if scheduling == ORDINARY else scheduling)
 
 

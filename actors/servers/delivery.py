@@ -9,7 +9,7 @@ import structlog
 from actors.errors import Failure
 from actors.retrier import Completion
 from actors.starting import ChildOptions, child_address, completion_address
-from kernel import Gone, Held, Late, Message, Refused, draw_nonce, read_command
+from kernel import Asking, Gone, Held, Late, Message, Permit, Refused, draw_nonce, read_command
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -48,6 +48,12 @@ class Delivery:
                     await self._cleanup(message)
                 case "on_complete":
                     await self._call_on_complete(message, since)
+                case "acquire":
+                    await self._acquire(message, since)
+                case "grant":
+                    await self._grant(message, since)
+                case "free":
+                    await self._host.store.pools.free([Permit.in_message(message)], since=since)
                 case _:
                     log.error("a message of a newer version is left to newer workers", what=message.what)
                     return False
@@ -142,6 +148,18 @@ class Delivery:
             # What is called on completion may still be running: it is let end.
             address = completion_address(message.sender, message.receiver_generation)
             await instances.cleanup(address, when_ended=True)
+
+    # ----------------------------------------------------------------------------------------------------- pools
+
+    async def _acquire(self, message: Message, since: int) -> None:
+        asking = Asking(Permit.in_message(message), message.priority)
+        await self._host.store.pools.acquire([asking], since=since)
+
+    async def _grant(self, message: Message, since: int) -> None:
+        """Let the step go to its queue; if it does not want its permit any more, the next one gets that."""
+        permit, pools = Permit.in_message(message), self._host.store.pools
+        if not await pools.admit(permit):
+            await pools.free([permit], since=since)
 
     # --------------------------------------------------------------------------------------------- on completion
 

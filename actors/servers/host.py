@@ -95,6 +95,18 @@ class Host:
         await self.store.custody.found(self.streams())
         return True
 
+    async def declare_pools(self) -> None:
+        """Say how many steps of each pool that the code knows may be under way at once."""
+        pools = self.store.pools
+        await asyncio.gather(*(pools.declare(name, limit) for name, limit in self.registry.pools.items()))
+
+    async def recheck_pools(self) -> None:
+        """Look after all pools: what a failover that lost writes has left of them."""
+        await self.declare_pools()
+        for name in await self.store.pools.names():
+            if freed := await self.store.pools.recheck(name):
+                log.info("permits that nobody wanted any more were given back", pool=name, count=freed)
+
     def may_run_inline(self, command: Command) -> bool:
         """Tell whether a command is an inline step that this worker may begin in the turn that asks for it."""
         return command.scheduling.inline and self.hands.takes and self.registry.has_step(command.target)

@@ -21,6 +21,8 @@ LOOK_S_MAX: Final = 5.0
 """It looks at least so often: an announcement may be lost."""
 RESUME_S: Final = 60.0
 """How often stopped instances are tried with the code at hand, if it is not the code that stopped them."""
+POOLS_S: Final = 60.0
+"""How often pools are looked after."""
 
 _TIMEOUT: Final = Failure(
     kind="WorkflowFailed",
@@ -46,6 +48,7 @@ class Timekeeper(Server):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._resume())
+            group.create_task(self._look_after_pools())
             await self._keep()
 
     async def _keep(self) -> None:
@@ -75,7 +78,9 @@ class Timekeeper(Server):
                 return (promoted.due_ms - promoted.now_ms) / 1000
 
     async def _reconcile(self, address: str) -> None:
-        again, healed = await self._host.store.timers.reconcile(address)
+        again, healed, asking = await self._host.store.timers.reconcile(address)
+        for pool in dict.fromkeys(one.permit.pool for one in asking):
+            await self._host.store.pools.acquire([one for one in asking if one.permit.pool == pool])
         if healed:
             log.error(
                 "commands had lost their place and were put back; please report it",
@@ -90,6 +95,12 @@ class Timekeeper(Server):
         host = self._host
         async for _ in host.listen(*(f"{tag}:due" for tag in host.store.space.keys.tags)):
             self._earlier.set()
+
+    async def _look_after_pools(self) -> None:
+        """Ask those that have had a permit for long whether they still want it."""
+        while True:
+            await asyncio.sleep(POOLS_S)
+            await self._host.recheck_pools()
 
     async def _resume(self) -> None:
         """Let stopped instances go on whose code has been put right."""

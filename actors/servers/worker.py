@@ -87,7 +87,9 @@ class Worker:
 
         Raises:
             DeterminismViolation: a workflow calls a helper that reads the wall clock, blocks or does I/O.
+            InvalidOption: a definition names a pool that was not declared.
         """
+        self._registry.check_pools()
         for workflow in self._registry.workflows:
             # Once more: when it was defined, helpers further down in its module were not there yet.
             check_definition(workflow.function)
@@ -122,6 +124,7 @@ class Worker:
         self._pulse.start()
         await self._store.custody.found(host.streams())
         await host.learn_bands()
+        await host.declare_pools()
         self._store.space.on_restored.append(host.auditor.soon)
         self._guards = install()
         host.watch = self._guards.watch

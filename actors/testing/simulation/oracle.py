@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kernel import Chronicle, PartitionKeys, read_partition_at_once, script_name, violations, violations_of
+from kernel import (
+    Chronicle,
+    PartitionKeys,
+    pool_violations,
+    read_partition_at_once,
+    script_name,
+    violations,
+    violations_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,11 +73,11 @@ class Oracle:
         texts: list[str] = []
         keys = self._world.server.names()
         self.statuses = {}
-        for tag in self._tags:
-            found = self._read(tag, keys)
+        partitions = [self._read(tag, keys) for tag in self._tags]
+        for found in partitions:
             texts += violations(found)
             self._remember(found, texts)
-        return texts
+        return [*texts, *pool_violations(partitions)]
 
     def rolled_back(self) -> None:
         """The server has lost its last writes."""
