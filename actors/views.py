@@ -340,7 +340,7 @@ _NOT_EMITTED: Final = b"1|||q:||0"
 
 
 def _state(place: str) -> StepState:
-    match place.partition(":")[0]:
+    match place.partition("@")[0].partition(":")[0]:
         case "held":
             return "running"
         case "retries":

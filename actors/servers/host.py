@@ -101,9 +101,9 @@ class Host:
         await asyncio.gather(*(pools.declare(name, limit) for name, limit in self.registry.pools.items()))
 
     async def recheck_pools(self) -> None:
-        """Look after all pools: what a failover that lost writes has left of them."""
+        """Look after the pools that the code knows: what a failover that lost writes has left of them."""
         await self.declare_pools()
-        for name in await self.store.pools.names():
+        for name in self.registry.pools:
             if freed := await self.store.pools.recheck(name):
                 log.info("permits that nobody wanted any more were given back", pool=name, count=freed)
 

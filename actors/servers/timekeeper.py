@@ -19,10 +19,9 @@ log = structlog.get_logger(__name__)
 
 LOOK_S_MAX: Final = 5.0
 """It looks at least so often: an announcement may be lost."""
-RESUME_S: Final = 60.0
-"""How often stopped instances are tried with the code at hand, if it is not the code that stopped them."""
-POOLS_S: Final = 60.0
-"""How often pools are looked after."""
+LOOK_AFTER_S: Final = 60.0
+"""How often stopped instances are tried with the code at hand, if it is not the code that stopped them, and pools are
+looked after."""
 
 _TIMEOUT: Final = Failure(
     kind="WorkflowFailed",
@@ -47,8 +46,7 @@ class Timekeeper(Server):
         """Promote, sleep, promote, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._resume())
-            group.create_task(self._look_after_pools())
+            group.create_task(self._look_after())
             await self._keep()
 
     async def _keep(self) -> None:
@@ -96,14 +94,9 @@ class Timekeeper(Server):
         async for _ in host.listen(*(f"{tag}:due" for tag in host.store.space.keys.tags)):
             self._earlier.set()
 
-    async def _look_after_pools(self) -> None:
-        """Ask those that have had a permit for long whether they still want it."""
-        while True:
-            await asyncio.sleep(POOLS_S)
-            await self._host.recheck_pools()
-
-    async def _resume(self) -> None:
-        """Let stopped instances go on whose code has been put right."""
+    async def _look_after(self) -> None:
+        """Let stopped instances go on whose code has been put right; find permits that nobody wants any more."""
         while True:
             await self._host.resume_stopped()
-            await asyncio.sleep(RESUME_S)
+            await self._host.recheck_pools()
+            await asyncio.sleep(LOOK_AFTER_S)

@@ -66,6 +66,7 @@ from actors import (
     WorkflowFailed,
     WorkflowHandle,
     WorkflowManager,
+    Workpool,
     WorkflowNotFound,
     current_step,
 )
@@ -443,9 +444,24 @@ def test_a_WorkflowManager_has_this_setting_with_this_default(name: str) -> None
     assert default == MANAGER_DEFAULTS[name]
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidOption, reason="comes with workpools")
-def test_max_parallelism_may_be_a_number() -> None:
-    WorkflowManager("memory://", max_parallelism=10)
+async def test_max_parallelism_may_be_a_number(runner: asyncio.Runner) -> None:
+    manager = WorkflowManager("memory://unused", max_parallelism=2)
+    inside: list[int] = []
+
+    @manager.action(name="count")
+    async def count() -> int:
+        inside.append(1)
+        most = sum(inside)
+        await asyncio.sleep(1)
+        inside.append(-1)
+        return most
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> list[int]:
+        return await asyncio.gather(*(step.run_action(count) for _ in range(5)))
+
+    async with WorkflowTester(manager) as tester:
+        assert max(await (await tester.start(flow)).result()) == 2
 
 
 def test_durability_may_be_replicated() -> None:  # what it does: tests/durability
@@ -831,8 +847,7 @@ async def test_it_stands_in_start_many(manager: WorkflowManager) -> None:
     ],
 )
 def test_it_stands_in_enqueue_many_and_schedule(name: str) -> None:
-    assert hasattr(actors, "Workpool" if name == "enqueue_many" else "WorkflowManager")
-    assert hasattr(WorkflowManager, "schedule") or name != "schedule"
+    assert hasattr(Workpool if name == "enqueue_many" else WorkflowManager, name)
 
 
 async def test_name_is_the_step_s_label_in_steps_and_the_journal_what_runs_stays_the_registered_definition(
@@ -958,9 +973,20 @@ async def test_heartbeat_timeout(manager: WorkflowManager) -> None:
     assert 210 <= seconds <= 215
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidOption, reason="pools come with workpools")
-def test_pool() -> None:
-    assert charge.with_options(pool="cards").options.pool == "cards"
+async def test_pool_of_a_step(runner: asyncio.Runner) -> None:
+    manager = WorkflowManager("memory://unused")
+    Workpool(manager, "cards", max_parallelism=1)
+
+    @manager.action
+    async def pay() -> None:
+        await asyncio.sleep(60)
+
+    @manager.workflow
+    async def flow(step: Step) -> float:
+        await asyncio.gather(*(step.run_action(pay.with_options(pool="cards")) for _ in range(3)))
+        return (step.now() - START).total_seconds()
+
+    assert 180 <= await run(manager, flow) <= 185
 
 
 async def test_priority_of_a_step(manager: WorkflowManager, till: Till) -> None:

@@ -101,7 +101,8 @@ async def test_a_workflow_s_defaults_hold_for_all_that_it_runs_but_its_children(
         ({"name": "x"}, "'name' is no option of a step"),
         ({"run_after": 3}, "'run_after' is no option of a step"),
         ({"queue": "a b"}, "queue='a b'"),
-        ({"pool": "p"}, "no effect in this version"),
+        ({"pool": "a b"}, "pool='a b'"),
+        ({"pool": "p", "inline": True}, "exclude each other"),
     ],
 )
 def test_wrong_defaults_of_a_workflow_are_refused_where_it_is_defined(
@@ -118,7 +119,7 @@ def test_wrong_defaults_of_a_workflow_are_refused_where_it_is_defined(
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"max_parallelism": 5}, "concurrency"),
+        ({"max_parallelism": -1}, "whole number"),
         ({"durability": "none"}, 'give "local"'),
         ({"default_retry": 3}, "give a RetryPolicy"),
         ({"retry_actions_by_default": 1}, "True or False"),

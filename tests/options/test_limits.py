@@ -156,10 +156,3 @@ async def test_defaults_of_the_step_stand_between_the_decorator_and_the_call(man
     async with manager.worker():
         await (await manager.start(flow)).result(timeout=5)
     assert found[:4] == [("decorated", 7000), ("defaults", 8000), ("said", 8000), ("said", 7000)]
-
-
-def test_pools_are_refused_with_what_to_do_instead(manager: WorkflowManager) -> None:
-    with pytest.raises(InvalidOption, match="give the step a queue of its own"):
-
-        @manager.action(pool="printer")
-        async def print_it() -> None: ...

@@ -29,7 +29,9 @@ class Backwards:
         return data[:0:-1]
 
 
-async def walk(seed: int, *, large_bytes: int = LARGE_BYTES, codec: Backwards | None = None) -> None:
+async def walk(
+    seed: int, *, actors: dict[str, bytes] = ACTORS, large_bytes: int = LARGE_BYTES, codec: Backwards | None = None
+) -> None:
     walks: list[Walk] = []
     url = f"memory://walk{seed}"
     space = CheckedSpace(
@@ -43,7 +45,7 @@ async def walk(seed: int, *, large_bytes: int = LARGE_BYTES, codec: Backwards | 
     await space.open()
     try:
         walks.append(Walk(space, seed, FAULTS))
-        await walks[0].prepare(ACTORS)
+        await walks[0].prepare(actors)
         await walks[0].run(STEPS_MAX)
         await walks[0].tidy()
     finally:
@@ -54,6 +56,11 @@ async def walk(seed: int, *, large_bytes: int = LARGE_BYTES, codec: Backwards | 
 @pytest.mark.parametrize("seed", range(14))
 def test_every_actor_ends_and_every_invariant_holds_after_every_call(seed: int) -> None:
     asyncio.run(walk(seed))
+
+
+@pytest.mark.parametrize("seed", range(300, 303))
+def test_so_they_do_with_steps_that_share_a_pool_which_is_left_empty(seed: int) -> None:
+    asyncio.run(walk(seed, actors={"wf/a": b"pool", "wf/b": b"pool family again", "wf/c": b"pool"}))
 
 
 @pytest.mark.parametrize("seed", range(200, 206))

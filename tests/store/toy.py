@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TIMER_MS = 1000
+POOL = "few"
 
 
 class Toy:
@@ -22,7 +23,7 @@ class Toy:
     Of a ``family`` one child is awaited, one is detached, and a third, detached as well, is asked for at the end.
 
     A cancel request asks for a clean-up step, after which it ends as canceled. A program whose arguments are ``child``
-    runs one step and ends. ``again``: it begins anew once, with the events that it did not take.
+    runs one step and ends. Steps of a ``pool`` program need a permit of it. ``again``: it begins anew once, with the events that it did not take.
     """
 
     def __init__(self, address: str) -> None:
@@ -72,8 +73,9 @@ class Toy:
         if event.payload == b"child":
             self._ask("last", "step", event, queue="default")
             return
-        self._ask("one", "step", event, queue="default", scheduling=Scheduling(wait_ms=900))
-        silence = Scheduling(silence_ms=400)
+        pool = POOL if b"pool" in event.payload else ""
+        self._ask("one", "step", event, queue="default", scheduling=Scheduling(wait_ms=900, pool=pool))
+        silence = Scheduling(silence_ms=400, pool=pool)
         self._ask("two", "step", event, queue="default", timeout_ms=500, at_most_once=True, scheduling=silence)
         self._ask("timer", "timer", event, due_ms=event.at_ms + TIMER_MS)
         self._ask("go", "wait", event)
@@ -126,7 +128,9 @@ class Toy:
         ):
             for other in ("one", "two", "timer"):
                 self._close(self._roles[other])
-            self._ask("last", "step", event, queue="default", scheduling=Scheduling(wait_ms=700, priority=3))
+            pool = POOL if b"pool" in self._arguments else ""
+            scheduling = Scheduling(wait_ms=700, priority=3, pool=pool)
+            self._ask("last", "step", event, queue="default", scheduling=scheduling)
 
     def fields(self, first: int, token: str, canceled: Sequence[int | str]) -> list[bytes]:
         """Return the journal fields of the commands from ``first`` on."""

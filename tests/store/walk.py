@@ -15,13 +15,14 @@ from kernel.refusals import Gone, NotFound, Refused
 from kernel.store import Store
 from kernel.store.journal import read_command
 from kernel.store.outbox import Message, read_message
+from kernel.store.pools import Asking, Permit
 from kernel.store.reader import Entry
 from kernel.store.replies import listed
 from kernel.store.restarting import NoSuchCommand
 from kernel.store.steps import Appended, Begun, Held, read_queued
 from kernel.store.turns import LIVE, NOT_EAGER, Eager
 from tests.store.gate import Gate
-from tests.store.toy import Toy
+from tests.store.toy import POOL, Toy
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,6 +85,7 @@ class Walk:
             fields = {"tags": f"of|{address}\nteam|a", "on_complete": "call"}
             await self.store.instances.create(address, name="toy", arguments=arguments, fields=fields)
         self._roots = list(addresses)
+        await self.store.pools.declare(POOL, 1)
         for _ in range(3):
             self._hire()
         for work in (self._timekeeper(), self._reaper(), self._people(list(addresses))):
@@ -120,6 +122,7 @@ class Walk:
                 left = {address for address, status in (await self._statuses()).items() if status != "gone"}
                 assert left <= self._detached, f"I5: left behind: {left - self._detached}"
         assert set((await self._statuses()).values()) == {"gone"}
+        assert (await self.store.pools.status(POOL))[1:] == (0, 0)
 
     async def _over(self) -> bool:
         if self.steps < 400 and any(self.faults[kind] for kind in ("cancel", "restart", "event")):
@@ -435,6 +438,8 @@ class Walk:
                 await self.call(lambda: instances.cleanup(child, message=name, when_ended=True))
             case "cleanup":
                 await self.call(lambda: instances.cleanup(ending, when_ended=True))
+            case "acquire" | "grant" | "free":
+                await self._tell_of_permit(message)
             case _:
                 held = Held(message.to, message.receiver_generation, int(message.seq), 1, "", message.token)
                 await self.call(
@@ -442,6 +447,13 @@ class Walk:
                         held, nonce=nonce, at_ms=self.now, status="ok", payload=message.payload
                     )
                 )
+
+    async def _tell_of_permit(self, message: Message) -> None:
+        pools, permit = self.store.pools, Permit.in_message(message)
+        if message.what == "acquire":
+            await self.call(lambda: pools.acquire([Asking(permit, message.priority)]))
+        elif message.what == "free" or not await self.call(lambda: pools.admit(permit)):
+            await self.call(lambda: pools.free([permit]))
 
     async def _timekeeper(self) -> None:
         while True:
