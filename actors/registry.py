@@ -103,30 +103,14 @@ class Registry:
             pool="" if max_parallelism is None else DEFAULT_POOL,
         )
         if max_parallelism is not None:
-            self.declare_pool(DEFAULT_POOL, check_parallelism("max_parallelism", max_parallelism))
+            self.defaults.declare_pool(DEFAULT_POOL, check_parallelism("max_parallelism", max_parallelism))
         self._steps: dict[str, StepDefinition[..., Any]] = {}
         self._workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
-
-    def declare_pool(self, name: str, max_parallelism: int) -> None:
-        """Make a pool known; ``Workpool`` does. Raises InvalidOption: it is known already."""
-        if name in self.defaults.pools:
-            by = " by the manager's max_parallelism" if self.defaults.pool == name else ""
-            raise InvalidOption(f"the pool {name!r} is declared already{by}: declare it once, or give it another name")
-        self.defaults.pools[name] = max_parallelism
 
     @property
     def pools(self) -> dict[str, int]:
         """The pools that were declared, with their limits."""
         return dict(self.defaults.pools)
-
-    def check_pools(self) -> None:
-        """Check that every definition's pool was declared. Raises InvalidOption."""
-        for definition in self.step_definitions:
-            definition.check_pool()
-        for flow in self.workflows:
-            pool = flow.step_defaults.get("pool")
-            if isinstance(pool, str):
-                check_declared(pool, self.defaults.pools, of=f"step_defaults of {flow!r}")
 
     @overload
     def query(self, function: Callable[Concatenate[Transaction, P], Coroutine[Any, Any, R]], /) -> Query[P, R]: ...
@@ -285,6 +269,16 @@ class Registry:
         else:
             self._steps[name] = cast("StepDefinition[..., Any]", definition)
         return definition
+
+
+def check_pools(registry: Registry) -> None:
+    """Check that every definition's pool was declared. Raises InvalidOption."""
+    for definition in registry.step_definitions:
+        definition.check_pool()
+    for flow in registry.workflows:
+        pool = flow.step_defaults.get("pool")
+        if isinstance(pool, str):
+            check_declared(pool, registry.pools, of=f"step_defaults of {flow!r}")
 
 
 DefinitionType = TypeVar("DefinitionType", bound=Definition[..., Any])

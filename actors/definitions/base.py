@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeVar, cast
 
-from actors.errors import InvalidDefinition
+from actors.errors import InvalidDefinition, InvalidOption
 from actors.options import check_name
 from actors.policy import RetryPolicy
 from actors.signature import Arguments, FunctionCodec
@@ -43,7 +43,14 @@ class Defaults:
     pool: str = ""
     """The pool of steps that name none; empty: they are in none."""
     pools: dict[str, int] = field(default_factory=dict[str, int])
-    """The pools that were declared so far, with their limits. Shared with the manager, which adds to it."""
+    """The pools that were declared so far, with their limits."""
+
+    def declare_pool(self, name: str, max_parallelism: int) -> None:
+        """Make a pool known to all definitions. Raises InvalidOption: it is known already."""
+        if name in self.pools:
+            by = " by the manager's max_parallelism" if self.pool == name else ""
+            raise InvalidOption(f"the pool {name!r} is declared already{by}: declare it once, or give it another name")
+        self.pools[name] = max_parallelism
 
 
 class Definition(Generic[P, R_co]):

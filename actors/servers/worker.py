@@ -16,6 +16,7 @@ import structlog
 from actors.checks import check_definition
 from actors.determinism import Installation, install
 from actors.names import new_worker_name
+from actors.registry import check_pools
 from actors.servers.auditor import Auditor
 from actors.servers.courier import Courier
 from actors.servers.delivery import Delivery
@@ -89,7 +90,7 @@ class Worker:
             DeterminismViolation: a workflow calls a helper that reads the wall clock, blocks or does I/O.
             InvalidOption: a definition names a pool that was not declared.
         """
-        self._registry.check_pools()
+        check_pools(self._registry)
         for workflow in self._registry.workflows:
             # Once more: when it was defined, helpers further down in its module were not there yet.
             check_definition(workflow.function)

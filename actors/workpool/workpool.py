@@ -33,7 +33,7 @@ class Workpool:
         self.name: Final = check_pool("name", name)
         self._manager = manager
         self._declared = check_parallelism("max_parallelism", max_parallelism)
-        manager.declare_pool(self.name, self._declared)
+        manager.defaults.declare_pool(self.name, self._declared)
 
     async def status(self) -> PoolStatus:
         """Return the limit, how many steps have a permit (they run, or wait for a worker), how many wait for one."""

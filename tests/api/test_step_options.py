@@ -181,7 +181,7 @@ async def test_a_wrong_option_of_the_step_object_is_refused_where_it_is_said(man
     @manager.workflow(name="flow")
     async def flow(step: Step) -> list[str]:
         found: list[str] = []
-        for wrong in ({"retries": 3}, {"queue": "a b"}, {"pool": "x"}):
+        for wrong in ({"retries": 3}, {"queue": "a b"}, {"pool": "a b"}):
             try:
                 cast("Any", step).with_options(**wrong)
             except InvalidOption as error:
