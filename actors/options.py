@@ -178,12 +178,16 @@ def resolve_options(
         field, resolve = _RESOLVERS[name]
         changes[field] = resolve(name, value)
     changed = replace(settings, **cast("dict[str, Any]", changes))
-    if isinstance(changed, StepSettings) and changed.inline and changed.pool:
-        raise InvalidOption(
-            f"inline=True and pool={shown(changed.pool)} exclude each other: an inline step runs in the turn and waits for "
-            "nothing. Leave one of them out"
-        )
+    _check_together(changed)
     return changed
+
+
+def _check_together(settings: StepSettings | WorkflowSettings) -> None:
+    if isinstance(settings, StepSettings) and settings.inline and settings.pool:
+        raise InvalidOption(
+            f"inline=True and pool={shown(settings.pool)} exclude each other: an inline step runs in the turn and waits "
+            "for nothing. Leave one of them out"
+        )
 
 
 def merge_options(before: Mapping[str, object], later: Mapping[str, object]) -> dict[str, object]:

@@ -31,7 +31,7 @@ def read_call(data: bytes) -> Command:
     """Read what ``write_call`` wrote; fields appended by a newer version are ignored."""
     fields = cast("list[Any]", unpackb(data))
     command = Command(*fields[: len(Command._fields)])
-    scheduling = Scheduling(*command.scheduling[: len(Scheduling._fields)])
+    scheduling = Scheduling(*cast("list[Any]", command.scheduling)[: len(Scheduling._fields)])
     return command._replace(scheduling=ORDINARY if scheduling == ORDINARY else scheduling)
 
 

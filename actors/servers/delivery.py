@@ -48,12 +48,8 @@ class Delivery:
                     await self._cleanup(message)
                 case "on_complete":
                     await self._call_on_complete(message, since)
-                case "acquire":
-                    await self._acquire(message, since)
-                case "grant":
-                    await self._grant(message, since)
-                case "free":
-                    await self._host.store.pools.free([Permit.in_message(message)], since=since)
+                case "acquire" | "grant" | "free":
+                    await self._tell_of_permit(message, since)
                 case _:
                     log.error("a message of a newer version is left to newer workers", what=message.what)
                     return False
@@ -151,14 +147,12 @@ class Delivery:
 
     # ----------------------------------------------------------------------------------------------------- pools
 
-    async def _acquire(self, message: Message, since: int) -> None:
-        asking = Asking(Permit.in_message(message), message.priority)
-        await self._host.store.pools.acquire([asking], since=since)
-
-    async def _grant(self, message: Message, since: int) -> None:
-        """Let the step go to its queue; if it does not want its permit any more, the next one gets that."""
+    async def _tell_of_permit(self, message: Message, since: int) -> None:
+        """Tell a pool what a step wants, or a step that it has its permit; one it does not want any more goes back."""
         permit, pools = Permit.in_message(message), self._host.store.pools
-        if not await pools.admit(permit):
+        if message.what == "acquire":
+            await pools.acquire([Asking(permit, message.priority)], since=since)
+        elif message.what == "free" or not await pools.admit(permit):
             await pools.free([permit], since=since)
 
     # --------------------------------------------------------------------------------------------- on completion

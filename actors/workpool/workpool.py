@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Workpool:
-    """A limit that steps share: ``with_options(pool="thumbnails")``. Made once, beside the definitions, on every worker.
+    """A limit that steps share by ``with_options(pool="thumbnails")``. Declared beside the definitions, by each worker.
 
-    At most ``max_parallelism`` of its steps are under way at once, over all workers and processes. The others wait; when
-    one ends the next begins, the higher ``priority`` first, then whoever asked first.
+    At most ``max_parallelism`` of its steps are under way at once, over all workers and processes. The others wait;
+    when one ends the next begins, the higher ``priority`` first, then whoever asked first.
     """
 
     def __init__(self, manager: WorkflowManager, name: str, *, max_parallelism: int) -> None:
@@ -24,8 +24,8 @@ class Workpool:
         Args:
             manager: whose steps may name it.
             name: 1 to 64 letters, digits, dots, dashes and underscores.
-            max_parallelism: how many of its steps may be under way at once, 0 to 1,000,000; 0: none. Workers write it to
-                Redis when they start. What ``set_max_parallelism`` said stays until another number is written here.
+            max_parallelism: how many of its steps may be under way at once, 0 to 1,000,000; 0: none. Workers write it
+                to Redis when they start. What ``set_max_parallelism`` said stays until another number is written here.
 
         Raises:
             InvalidOption: with what to give instead; also for a name that the manager has already.

@@ -1,7 +1,7 @@
-"""Pools: how many of their steps may be under way at once, and who is next. A pool lies in one partition, its steps anywhere.
+"""Pools: how many of their steps may be under way at once, and who is next. A pool lies in one slot, its steps in any.
 
-Steps and pools tell one another by messages of the outbox. A permit is named by who asked for it and by the message that
-asked, so nothing said of one is ever taken for another.
+Steps and pools tell one another by messages of the outbox. A permit is named by who asked for it and by the message
+that asked, so nothing said of one is ever taken for another.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Pools:
         return bool(listed(reply)[0] != b"OBSOLETE")
 
     async def recheck(self, pool: str) -> int:
-        """Ask those that have had a permit for long, and some that wait, whether they want it; return how many do not."""
+        """Ask those that have had a permit for long, and some that wait, whether they want it; return how many not."""
         freed = 0
         while True:
             tag, since = self._tag(pool), self._space.stamp

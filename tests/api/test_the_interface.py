@@ -30,7 +30,6 @@ import pytest
 from pydantic import Field, TypeAdapter
 from structlog.testing import capture_logs
 
-import actors
 from actors import (
     CallNotAllowed,
     Canceled,
@@ -66,8 +65,8 @@ from actors import (
     WorkflowFailed,
     WorkflowHandle,
     WorkflowManager,
-    Workpool,
     WorkflowNotFound,
+    Workpool,
     current_step,
 )
 from actors.testing import WorkflowTester, replay_history

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from actors import InvalidOption, RetryPolicy, Step, StepTimedOut, WorkflowManager, current_step
+from actors import RetryPolicy, Step, StepTimedOut, WorkflowManager, current_step
 from tests.api.watching import Managers, seen
 
 QUICK = RetryPolicy(max_attempts=2, initial_backoff=0.01, jitter=False)

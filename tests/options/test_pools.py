@@ -32,7 +32,7 @@ PARTITIONS = 4
 
 
 class Press:
-    """One worker's code: a pool, steps that count how many run, over all that share the ``Floor``, and their workflow."""
+    """One worker's code: a pool, steps that count how many run on the ``Floor`` that all share, and their workflow."""
 
     def __init__(self, manager: WorkflowManager, floor: Floor, *, limit: int = 2) -> None:
         self.manager, self.floor = manager, floor
@@ -52,7 +52,9 @@ class Press:
         @manager.workflow(name="ranked")
         async def ranked(step: Step, priorities: list[int]) -> None:
             chosen = [print_it.with_options(priority=priority) for priority in priorities]
-            await asyncio.gather(*(step.run_action(action, str(p)) for action, p in zip(chosen, priorities, strict=True)))
+            await asyncio.gather(
+                *(step.run_action(action, str(p)) for action, p in zip(chosen, priorities, strict=True))
+            )
 
         self.print_it, self.edition, self.ranked = print_it, edition, ranked
 
@@ -370,7 +372,8 @@ def with_unknown_defaults(manager: WorkflowManager) -> None:
 
 @pytest.mark.parametrize("define", [with_unknown_definition, with_unknown_defaults])
 async def test_a_pool_that_the_manager_does_not_know_is_refused_when_a_worker_starts(
-    manager: WorkflowManager, define: Any  # noqa: ANN401 - one of the two above
+    manager: WorkflowManager,
+    define: Any,  # noqa: ANN401 - one of the two above
 ) -> None:
     define(manager)
     with pytest.raises(InvalidOption, match=r"Workpool\(manager, 'nowhere', max_parallelism=…\)"):

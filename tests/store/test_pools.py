@@ -11,6 +11,7 @@ from kernel.store.journal import read_command, write_command
 from kernel.store.pools import RECHECK_MS, Asking, Permit
 from kernel.store.timers import SILENT_MS
 from tests.store.bench import EAGER, A, Bench, step, wait
+from tests.store.permits import tell_of_permit
 
 if TYPE_CHECKING:
     from kernel.decision import Command
@@ -26,13 +27,7 @@ def pooled(priority: int = 0, **more: object) -> Command:
 
 async def deliver(bench: Bench, message: Message) -> None:
     """Do what a courier does with one message, short of taking it out."""
-    pools, permit = bench.store.pools, Permit.in_message(message)
-    if message.what == "acquire":
-        await pools.acquire([Asking(permit, message.priority)])
-    elif message.what == "free":
-        await pools.free([permit])
-    elif not await pools.admit(permit):
-        await pools.free([permit])
+    await tell_of_permit(bench.store.pools, message)
 
 
 async def carry(bench: Bench, *, times: int = 1) -> list[str]:

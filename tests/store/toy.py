@@ -23,7 +23,8 @@ class Toy:
     Of a ``family`` one child is awaited, one is detached, and a third, detached as well, is asked for at the end.
 
     A cancel request asks for a clean-up step, after which it ends as canceled. A program whose arguments are ``child``
-    runs one step and ends. Steps of a ``pool`` program need a permit of it. ``again``: it begins anew once, with the events that it did not take.
+    runs one step and ends. Steps of a ``pool`` program need a permit of it. ``again``: it begins anew once, with
+    the events that it did not take.
     """
 
     def __init__(self, address: str) -> None:

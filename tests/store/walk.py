@@ -15,13 +15,13 @@ from kernel.refusals import Gone, NotFound, Refused
 from kernel.store import Store
 from kernel.store.journal import read_command
 from kernel.store.outbox import Message, read_message
-from kernel.store.pools import Asking, Permit
 from kernel.store.reader import Entry
 from kernel.store.replies import listed
 from kernel.store.restarting import NoSuchCommand
 from kernel.store.steps import Appended, Begun, Held, read_queued
 from kernel.store.turns import LIVE, NOT_EAGER, Eager
 from tests.store.gate import Gate
+from tests.store.permits import tell_of_permit
 from tests.store.toy import POOL, Toy
 
 if TYPE_CHECKING:
@@ -439,7 +439,7 @@ class Walk:
             case "cleanup":
                 await self.call(lambda: instances.cleanup(ending, when_ended=True))
             case "acquire" | "grant" | "free":
-                await self._tell_of_permit(message)
+                await tell_of_permit(self.store.pools, message, self.call)
             case _:
                 held = Held(message.to, message.receiver_generation, int(message.seq), 1, "", message.token)
                 await self.call(
@@ -447,13 +447,6 @@ class Walk:
                         held, nonce=nonce, at_ms=self.now, status="ok", payload=message.payload
                     )
                 )
-
-    async def _tell_of_permit(self, message: Message) -> None:
-        pools, permit = self.store.pools, Permit.in_message(message)
-        if message.what == "acquire":
-            await self.call(lambda: pools.acquire([Asking(permit, message.priority)]))
-        elif message.what == "free" or not await self.call(lambda: pools.admit(permit)):
-            await self.call(lambda: pools.free([permit]))
 
     async def _timekeeper(self) -> None:
         while True:

@@ -23,7 +23,8 @@ if o.worker == '' then
   local permit
   if o.place ~= here and o.place ~= here .. ':timed' then
     permit = string.match(o.place, '@.*$')
-    if not permit or (o.place ~= here .. permit and o.place ~= here .. ':timed' .. permit) then return drop() end
+    local at = permit and string.sub(o.place, 1, -#permit - 1)
+    if at ~= here and at ~= here .. ':timed' then return drop() end
   end
   local now = clock(ARGV[1])
   redis.call('HDEL', a.record, '') -- see complete

@@ -162,7 +162,7 @@ STEPS: Final = (
         protects="A step that somebody runs is not begun by another who had read its entry too.",
         switch=(
             Edit("begin.lua", "if o.worker == '' then", "if true then"),
-            Edit("begin.lua", "if not permit or (o.place ~= here .. permit and o.place ~= here .. ':timed' .. permit) then return drop() end", ""),
+            Edit("begin.lua", "if at ~= here and at ~= here .. ':timed' then return drop() end", ""),
         ),
         focus="regroup",
     ),
@@ -170,7 +170,7 @@ STEPS: Final = (
         name="place of begin",
         trace="B3",
         protects="A queue's entry counts only if the open table names it.",
-        switch=(Edit("begin.lua", "if not permit or (o.place ~= here .. permit and o.place ~= here .. ':timed' .. permit) then return drop() end", ""),),
+        switch=(Edit("begin.lua", "if at ~= here and at ~= here .. ':timed' then return drop() end", ""),),
         focus="regrouped queues",
     ),
     Guard(
