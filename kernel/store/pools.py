@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from kernel.errors import LinkChanged
 from kernel.store import keys
 from kernel.store.replies import listed
 from kernel.store.snapshot import Member
@@ -159,8 +160,11 @@ class Pools:
                 *(self.admit(permit, only_look=number >= held) for number, permit in enumerate(members))
             )
             unwanted = [permit for permit, keep in zip(members, wanted, strict=True) if not keep]
-            for at in range(0, len(unwanted), MEMBERS_MAX):
-                await self.free(unwanted[at : at + MEMBERS_MAX], since=since)
+            try:
+                for at in range(0, len(unwanted), MEMBERS_MAX):
+                    await self.free(unwanted[at : at + MEMBERS_MAX], since=since)
+            except LinkChanged:  # what was read may have been undone: another time
+                return freed
             freed += len(unwanted)
             if held < MEMBERS_MAX:
                 return freed
