@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 TOMBSTONE_MS_MAX = 3_600_000
 STILL = frozenset({"held", "delayed", "retries"})
-RESTS = frozenset({"meta", "names", "ready", "outbox", "dead", "app", "q"})
-"""Keys of a partition that no instance owns."""
+RESTS = frozenset({"meta", "names", "ready", "outbox", "dead", "app", "q", "pool", "pools"})
+"""Keys of a partition that no instance owns. Of a pool's only its limit: nobody has a permit or waits for one."""
 
 
 async def pending(store: Store) -> list[str]:

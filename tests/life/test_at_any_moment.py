@@ -18,6 +18,7 @@ from actors import (
     WorkflowManager,
     WorkflowNotFound,
     WorkflowRunning,
+    Workpool,
 )
 from actors.testing import WorkflowTester
 from kernel import Refused
@@ -27,16 +28,18 @@ from tests.life.leftovers import keys_left, pending
 Program = list[Any]
 """Parts one after another: a word, or a word and programs."""
 WORDS = ("work", "work", "flaky", "write", "sleep", "event", "fail", "anew", "timed")
+OF_POOLS = ("shared", "shared", "limited", "write", "event", "fail", "anew")
 NESTING = ("child", "left", "both", "first", "finally")
 
 
-def draw(rng: random.Random, depth: int = 2) -> Program:
+def draw(rng: random.Random, depth: int = 2, *, words: tuple[str, ...] = WORDS) -> Program:
     parts: Program = []
     for _ in range(rng.randint(1, 3)):
         if depth and rng.random() < 0.4:
-            parts.append([rng.choice(NESTING), draw(rng, depth - 1), draw(rng, depth - 1)])
+            nested = draw(rng, depth - 1, words=words), draw(rng, depth - 1, words=words)
+            parts.append([rng.choice(NESTING), *nested])
         else:
-            parts.append(rng.choice(WORDS))
+            parts.append(rng.choice(words))
     return parts
 
 
@@ -52,6 +55,10 @@ class Steps:
         async def flaky(number: int) -> int:
             raise ValueError(number)
 
+        @manager.action(name="shared", pool="few", retry=RetryPolicy(max_attempts=2, initial_backoff=1, jitter=False))
+        async def shared(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+
         @manager.mutation(name="write")
         async def write(tx: Transaction, number: int) -> None:
             tx.incrby(tx.key("total"), number)
@@ -61,7 +68,7 @@ class Steps:
             await Player(self, step, parts, generation).play(parts)
             return generation
 
-        self.work, self.flaky, self.write, self.program = work, flaky, write, program
+        self.work, self.flaky, self.shared, self.write, self.program = work, flaky, shared, write, program
 
 
 class Player:
@@ -81,6 +88,10 @@ class Player:
                 await step.run_action(steps.work, 1)
             case "flaky":
                 await step.run_action(steps.flaky, 2)
+            case "shared":
+                await step.run_action(steps.shared, 7)
+            case "limited":
+                await step.run_action(steps.shared.with_options(schedule_timeout=4, run_after=1), 3)
             case "write":
                 await step.run_mutation(steps.write, 3)
             case "sleep":
@@ -150,12 +161,22 @@ async def disturb(tester: WorkflowTester, rng: random.Random, ids: list[str]) ->
 
 @pytest.mark.parametrize("seed", range(30))
 def test_nothing_runs_nothing_waits_and_after_cleanup_no_key_is_left(seed: int) -> None:
+    play(seed, WORDS)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_nor_has_a_pool_given_a_permit_to_anybody_or_anybody_waiting(seed: int) -> None:
+    play(seed, OF_POOLS)
+
+
+def play(seed: int, words: tuple[str, ...]) -> None:
     rng = random.Random(seed)
     manager = WorkflowManager("memory://unused", retention=3600)
+    Workpool(manager, "few", max_parallelism=1 + seed % 2)
     program = Steps(manager).program
 
     async def scenario(tester: WorkflowTester) -> None:
-        ids = [(await tester.start(program, draw(rng))).id for _ in range(3)]
+        ids = [(await tester.start(program, draw(rng, words=words))).id for _ in range(3)]
         for _ in range(rng.randint(3, 12)):
             if rng.random() < 0.5:
                 await tester.advance(rng.choice([0.001, 1, 4, 40]))
@@ -175,6 +196,7 @@ def test_nothing_runs_nothing_waits_and_after_cleanup_no_key_is_left(seed: int) 
         assert (await tester.manager.list()).items == ()
         assert await audit(store.space) == []
         assert await keys_left(store) == []
+        assert (await store.pools.status("few"))[1:] == (0, 0)
 
     tester = WorkflowTester(
         manager,
