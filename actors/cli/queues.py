@@ -1,4 +1,4 @@
-"""``headrace queues``: what waits, for how long, what runs, and who serves it."""
+"""``headrace queues``: what waits, for how long, what runs, and who serves it; and the pools that limit it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from actors.cli.options import Subparsers
     from actors.manager import WorkflowManager
-    from kernel import Depths, QueueDepth
+    from kernel import Depths, PoolStatus, QueueDepth
 
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -30,25 +30,30 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def queues(said: argparse.Namespace) -> int:
-    """Print a line for each queue that has a step or a worker."""
+    """Print a line for each queue that has a step or a worker, and for each pool."""
 
-    async def inside(manager: WorkflowManager) -> tuple[Depths, Counter[str]]:
+    async def inside(manager: WorkflowManager) -> tuple[Depths, Counter[str], dict[str, PoolStatus]]:
         store = await manager.store()
         living = {beat.worker for beat in await store.custody.living()}
         about = await store.custody.about()
         served = Counter(queue for worker in living & about.keys() for queue in json.loads(about[worker])["queues"])
-        return await store.survey.depths(), served
+        pools = {name: await store.pools.status(name) for name in await store.pools.names()}
+        return await store.survey.depths(), served, pools
 
-    depths, served = connected(said, inside)
+    depths, served, pools = connected(said, inside)
     names = sorted(depths.queues.keys() | served.keys())
     if said.json:
         for name in names:
             write_json({"queue": name, **_facts(depths, name), "workers": served[name]})
+        for name, status in pools.items():
+            write_json({"pool": name, **status._asdict()})
         return 0
-    if not names:
+    if not names and not pools:
         print(f"no queues in {said.namespace!r}: nothing was asked for yet, and no worker runs")
         return 0
     _print(depths, served, names)
+    if pools:
+        _print_pools(pools)
     return 0
 
 
@@ -87,6 +92,19 @@ def _print(depths: Depths, served: Counter[str], names: list[str]) -> None:
             print(f"no worker serves {name!r}: start one with headrace worker module:manager --queues {name}")
     if depths.unseen:
         print(f"{counted(depths.unseen, 'further step or timer')} delayed, retrying or running were not looked at")
+
+
+def _print_pools(pools: dict[str, PoolStatus]) -> None:
+    shown = table("pool", "limit", "under way", "waiting")
+    for name, status in pools.items():
+        limit = "" if status.max_parallelism is None else f"{status.max_parallelism:,}"
+        shown.add_row(name, limit, f"{status.under_way:,}", f"{status.waiting:,}")
+    console().print(shown)
+    for name, status in pools.items():
+        if status.max_parallelism is None:
+            print(f"no worker has declared the pool {name!r}: write Workpool(manager, {name!r}, max_parallelism=…)")
+        elif not status.max_parallelism and status.waiting:
+            print(f"the pool {name!r} is paused: its limit is 0")
 
 
 def _has(depth: QueueDepth | None) -> bool:

@@ -60,24 +60,28 @@ class Courier(Server):
         if not entry.fields or key in self._host.hands.entries:
             return
         self._host.hands.entries.add(key)
-        self._host.spawn(self._deliver(entry, key), name="deliver")
+        self._host.spawn(self._deliver(entry, key, self._host.store.space.stamp), name="deliver")
 
-    async def _deliver(self, entry: Entry, key: tuple[str, bytes]) -> None:
+    async def _deliver(self, entry: Entry, key: tuple[str, bytes], since: int) -> None:
         try:
             async with self._room:
-                await self._deliver_to_its_end(entry)
+                await self._deliver_to_its_end(entry, since)
         finally:
             self._host.hands.entries.discard(key)
 
-    async def _deliver_to_its_end(self, entry: Entry) -> None:
-        """Deliver a message and take it out; both once more if the server may have lost the delivery in between."""
+    async def _deliver_to_its_end(self, entry: Entry, since: int) -> None:
+        """Deliver a message and take it out; both once more if the server may have lost the delivery in between.
+
+        ``since``: the space's stamp when it was read. If the server has lost that it was ever sent, it is not delivered.
+        """
         store, message = self._host.store, read_message(entry)
         while True:
-            since = store.space.stamp
             try:
                 if not await self._host.delivery.deliver(message, since=since):
                     return
                 await store.outbox.sent(message, since=since)
                 return
             except LinkChanged:
-                continue
+                since = store.space.stamp
+                if not await store.outbox.has(message):
+                    return

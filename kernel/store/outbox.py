@@ -87,6 +87,12 @@ class Outbox:
             reply = await self._space.call_if(since, "sent", message.tag, *words)
         return reply == 1
 
+    async def has(self, message: Message) -> bool:
+        """Tell whether a message is in the outbox still, or again."""
+        stream = shared(message.tag, "outbox")
+        rows = listed(await self._space.send(message.tag, "XRANGE", stream, message.entry, message.entry))
+        return any(read_message(Entry(stream, entry, fields)) == message for entry, fields in rows)
+
     async def has_earlier(self, message: Message, *, what: str, seq: str, token: str) -> bool:
         """Tell whether an earlier message of the same sender, about a command, is still in the outbox."""
         stream, after = shared(message.tag, "outbox"), "-"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors import WorkflowManager
+from kernel import Asking, Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,3 +82,24 @@ def test_the_keys_of_a_workflow_can_be_read_by_redis_cli(run: Run, worker: Progr
     assert status == "completed\n"
     assert len(shown) == 4
     assert shown[-1].startswith("partition ")
+
+
+async def declare(url: str) -> None:
+    async with WorkflowManager(url) as manager:
+        pools = (await manager.store()).pools
+        await pools.declare("paused", 0)
+        await pools.acquire([Asking(Permit("paused", "wf/a", "1-1", 1, 1, "1-0"), 0)])
+        await pools.acquire([Asking(Permit("unknown", "wf/a", "1-1", 2, 1, "2-0"), 0)])
+        await pools.declare("press", 3)
+        await pools.acquire([Asking(Permit("press", "wf/a", "1-1", n, 1, f"3-{n}"), 0) for n in range(5)])
+
+
+def test_pools_are_shown_with_their_limits_and_who_waits(run: Run, url: str) -> None:
+    asyncio.run(declare(url))
+    shown = run("queues").out.splitlines()
+    said = {one["pool"]: one for one in objects(run("queues", "--json")) if "pool" in one}
+
+    assert said["press"] == {"pool": "press", "max_parallelism": 3, "under_way": 3, "waiting": 2}
+    assert ["press", "3", "3", "2"] in [line.split() for line in shown]
+    assert "the pool 'paused' is paused: its limit is 0" in shown
+    assert any(line.startswith("no worker has declared the pool 'unknown'") for line in shown)
