@@ -11,12 +11,19 @@ import pytest
 
 from actors import Canceled, Step, WorkflowCanceled, WorkflowManager, Workpool
 from actors.testing import TestedHandle
-from actors.testing.simulation import Schedule, Simulation, simulate
+from actors.testing.simulation import Schedule, Simulation, run, simulate
 from tests.simulation import flows
 from tests.simulation.scenario import Mixed
 
 SEEDS, GROUP = 16, 8
 FRESH = 2
+DEFECTS = [
+    "seed=38 workers=2 w1@3:slow=1 w1@12:timeout prompt",
+    "seed=1225 workers=3 w3@72:rollback=25",
+    "seed=1300 workers=3 w2@23:rollback=25 prompt",
+]
+"""Schedules that once found a defect: a pool looked after while a connection broke; messages delivered that a rollback
+had undone."""
 HEALED_S_MAX = 400
 """After a failover that lost writes a pool is looked after once a minute."""
 
@@ -118,6 +125,12 @@ class Pooled(Mixed):
 @pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
 def test_fixed_seeds(first: int) -> None:
     simulate(Pooled, range(first, first + GROUP))
+
+
+@pytest.mark.parametrize("text", DEFECTS)
+def test_schedules_that_found_defects(text: str) -> None:
+    done = run(Pooled, Schedule.parse(text))
+    assert done.error is None, done.error
 
 
 def test_fresh_seeds() -> None:
