@@ -18,6 +18,7 @@ from actors import (
     Transaction,
     WorkflowFailed,
     WorkflowManager,
+    Workpool,
     current_step,
 )
 from actors.codecs import Encryption
@@ -235,6 +236,40 @@ async def test_what_is_started_together_runs_and_an_id_means_one_instance(here: 
         again = await manager.start_many(calls)
         assert await asyncio.gather(*(handle.result() for handle in (*handles, *again))) == [*range(40), *range(40)]
     assert sorted(ran) == list(range(40))
+
+
+async def test_no_more_steps_of_a_pool_are_under_way_than_it_allows_and_none_waits_for_ever(
+    here: Here, manager: WorkflowManager
+) -> None:
+    pool = Workpool(manager, "press", max_parallelism=2)
+    inside: list[int] = []
+    most: list[int] = []
+
+    @manager.action(name="print", pool="press", retry=RetryPolicy(max_attempts=2, initial_backoff=0))
+    async def print_it(page: int) -> int:
+        inside.append(page)
+        most.append(len(inside))
+        try:
+            await asyncio.sleep(0)
+            if page == 3 and current_step().attempt == 1:
+                raise ConnectionError("no paper")
+        finally:
+            inside.remove(page)
+        return page
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> list[int]:
+        return await asyncio.gather(*(step.run_action(print_it, page) for page in range(6)))
+
+    async with here.working(manager), here.working(manager):
+        handles = [await manager.start(flow) for _ in range(3)]
+        assert [await handle.result() for handle in handles] == [list(range(6))] * 3
+        assert (max(most), len(most)) == (2, 21)
+
+        async def is_empty() -> bool:
+            return await pool.status() == (2, 0, 0)
+
+        await until(is_empty)
 
 
 async def test_a_large_value_arrives_as_it_was_sent(here: Here, manager: WorkflowManager) -> None:
