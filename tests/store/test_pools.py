@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kernel.decision import Scheduling
+from kernel.refusals import Obsolete
 from kernel.store.journal import read_command, write_command
 from kernel.store.pools import RECHECK_MS, Asking, Permit
 from kernel.store.timers import SILENT_MS
@@ -221,6 +222,52 @@ async def test_a_step_that_was_read_and_not_begun_keeps_its_permit_unless_it_is_
     assert await counts(bench) == (0, 0)
 
 
+@pytest.mark.parametrize("delay_ms", [0, 10])
+async def test_so_does_one_that_may_not_wait_for_ever(bench: Bench, delay_ms: int) -> None:
+    await bench.store.pools.declare(POOL, 1)
+    await bench.started(pooled(wait_ms=500))
+    await carry(bench)
+    await bench.store.steps.decline((await bench.queued())[0], delay_ms=delay_ms)
+    await carry(bench)
+    assert await counts(bench) == (int(delay_ms == 0), 0)
+    await bench.promote(delay_ms)
+    await carry(bench)
+    await bench.complete((await bench.begun()).held)
+    assert [member for member in await bench.members("delayed") if not member.startswith("reconcile|")] == []
+
+
+async def test_an_entry_that_its_step_no_longer_names_begins_nothing(bench: Bench) -> None:
+    await begun(bench, 1)
+    (before,) = await bench.queued()
+    await bench.store.steps.decline(before, delay_ms=0)
+    with pytest.raises(Obsolete):
+        await bench.store.steps.begin(before, worker="w1", token="t")
+    assert (await bench.begun()).held.seq == 1
+
+
+async def test_who_asks_again_keeps_its_place(bench: Bench) -> None:
+    await bench.store.pools.declare(POOL, 0)
+    await bench.started(pooled(), pooled())
+    first, second = await bench.messages()
+    for message in (first, second, first):
+        await deliver(bench, message)
+    await bench.store.pools.resize(POOL, 1, declared=0)
+    await carry(bench)
+    assert [queued.seq for queued in await bench.queued()] == [1]
+
+
+async def test_a_permit_of_an_earlier_ask_is_not_taken_for_a_later_one_s(bench: Bench) -> None:
+    await bench.store.pools.declare(POOL, 0)
+    await bench.started(pooled())
+    (message,) = await bench.messages()
+    permit = Permit.in_message(message)
+    assert not await bench.store.pools.admit(permit._replace(ask="1-1"))
+    assert not await bench.store.pools.admit(permit._replace(pool="other"))
+    assert await bench.store.pools.admit(permit, only_look=True)
+    assert await bench.open_places() == {1: "pool:press"}
+    await carry(bench)
+
+
 async def test_a_dead_worker_s_step_keeps_its_permit(bench: Bench) -> None:
     await begun(bench, 1)
     await bench.begun("dead")
@@ -319,6 +366,7 @@ async def test_whoever_waits_for_long_asks_again(bench: Bench) -> None:
     assert (await bench.store.timers.promote(bench.tag, timeout_payload=b"")).to_reconcile == [A]
     again = await bench.store.timers.reconcile(A)
     assert again.asking == [Asking(Permit.in_message(message), 3)]
+    assert len(await bench.members("delayed")) == 1  # it is looked after again
     await bench.store.pools.acquire(again.asking)
     bench.space.checking = True
     await carry(bench)
@@ -363,5 +411,8 @@ async def test_a_permit_whose_message_was_lost_is_told_again(bench: Bench) -> No
     assert await bench.queued() == []
     bench.now += RECHECK_MS
     assert await bench.store.pools.recheck(POOL) == 0
+    held = f"{bench.tag}:pool.held:{POOL}"
+    ((_, seen_ms),) = [await bench.space.send(bench.tag, "ZRANGE", held, 0, -1, "WITHSCORES")]  # type: ignore[misc]
+    assert int(seen_ms) == bench.now
     bench.space.checking = True
     assert len(await bench.queued()) == 1

@@ -13,6 +13,8 @@ local function own_member(a, what) return member(what, a.generation, '0', '0', '
 
 -- If an answer is lost (a failover that lost acknowledged writes), it is asked for again.
 local function look_after(a, now)
+  if a.looked_after then return end
+  a.looked_after = true
   local m = own_member(a, 'reconcile')
   if not redis.call('ZSCORE', K .. ':delayed', m) then schedule('delayed', now + RECONCILE_MS, m) end
 end
