@@ -86,7 +86,7 @@ class WorkflowManager(ShortForms, Registry):
             partitions: of a new namespace, 1 to 4096; None: as recorded, else 12 (embedded and in memory 1).
             default_retry: the policy behind ``retry=True``.
             retry_actions_by_default: whether actions without ``retry`` use it.
-            max_parallelism: how many steps that name no pool may be under way at once over all workers; see ``Workpool``.
+            max_parallelism: how many steps that name no pool may be under way at once, anywhere; see ``Workpool``.
             retention: how long ended instances are kept.
             dead_retention: how long what was set aside is kept, for a person to look at.
             worker_timeout: how long a worker may be silent before its work is taken over.

@@ -185,7 +185,7 @@ def resolve_options(
 def _check_together(settings: StepSettings | WorkflowSettings) -> None:
     if isinstance(settings, StepSettings) and settings.inline and settings.pool:
         raise InvalidOption(
-            f"inline=True and pool={shown(settings.pool)} exclude each other: an inline step runs in the turn and waits "
+            f"inline=True and pool={shown(settings.pool)} exclude each other: an inline step runs in the turn, waiting "
             "for nothing. Leave one of them out"
         )
 

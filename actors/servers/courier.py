@@ -72,7 +72,7 @@ class Courier(Server):
     async def _deliver_to_its_end(self, entry: Entry, since: int) -> None:
         """Deliver a message and take it out; both once more if the server may have lost the delivery in between.
 
-        ``since``: the space's stamp when it was read. If the server has lost that it was ever sent, it is not delivered.
+        ``since``: the space's stamp when it was read. What the server has lost since, as if it was never sent, is left.
         """
         store, message = self._host.store, read_message(entry)
         while True:

@@ -12,7 +12,7 @@ from actors.servers.bands import band_names
 from actors.servers.cache import Cache
 from actors.servers.hands import Hands
 from actors.servers.left import Left
-from kernel import Begun, Command, KernelError, Refused, ServerUnreachable, Store, keys
+from kernel import Begun, Command, KernelError, Refused, ServerRefused, ServerUnreachable, Store, is_damage, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -97,13 +97,18 @@ class Host:
 
     async def declare_pools(self) -> None:
         """Say how many steps of each pool that the code knows may be under way at once."""
-        pools = self.store.pools
-        await asyncio.gather(*(pools.declare(name, limit) for name, limit in self.registry.pools.items()))
+        for name, limit in self.registry.pools.items():
+            try:
+                await self.store.pools.declare(name, limit)
+            except ServerRefused as error:
+                if not is_damage(error):
+                    raise
+                log.error("what Redis has of a pool is damaged; its steps wait: see headrace doctor", pool=name)  # noqa: TRY400 - the reason is all there is to know
 
     async def recheck_pools(self) -> None:
         """Look after the pools that the code knows: what a failover that lost writes has left of them."""
-        await self.declare_pools()
-        for name in self.registry.pools:
+        for name, limit in self.registry.pools.items():
+            await self.store.pools.declare(name, limit, if_unknown=True)
             if freed := await self.store.pools.recheck(name):
                 log.info("permits that nobody wanted any more were given back", pool=name, count=freed)
 

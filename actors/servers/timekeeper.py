@@ -98,5 +98,6 @@ class Timekeeper(Server):
         """Let stopped instances go on whose code has been put right; find permits that nobody wants any more."""
         while True:
             await self._host.resume_stopped()
-            await self._host.recheck_pools()
+            if self._host.registry.pools:
+                self._host.spawn(self._host.recheck_pools(), name="look after pools")
             await asyncio.sleep(LOOK_AFTER_S)

@@ -38,7 +38,7 @@ class Workpool:
     async def status(self) -> PoolStatus:
         """Return the limit, how many steps have a permit (they run, or wait for a worker), how many wait for one."""
         store = await self._manager.store()
-        await store.pools.declare(self.name, self._declared)
+        await store.pools.declare(self.name, self._declared, if_unknown=True)
         return await store.pools.status(self.name)
 
     async def set_max_parallelism(self, max_parallelism: int) -> None:

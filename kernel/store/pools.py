@@ -98,12 +98,15 @@ class Pools:
     def _tag(self, pool: str) -> str:
         return self._space.keys.tag_of(keys.pool_address(pool))
 
-    async def declare(self, pool: str, limit: int) -> int:
-        """Say what the code says; what was set since it said so the first time stays. Return the limit that holds."""
-        return await self._resize(pool, "", declared=limit)
+    async def declare(self, pool: str, limit: int, *, if_unknown: bool = False) -> int:
+        """Say what the code says; what was set since it said so the first time stays. Return the limit that holds.
+
+        ``if_unknown``: only if Redis has no limit at all.
+        """
+        return await self._resize(pool, "?" if if_unknown else "", declared=limit)
 
     async def resize(self, pool: str, limit: int, *, declared: int) -> None:
-        """Set the limit, until the code declares another one than ``declared``."""
+        """Set the limit, until code declares another one than it did last (``declared``, if none has so far)."""
         await self._resize(pool, limit, declared=declared)
 
     async def _resize(self, pool: str, limit: int | str, *, declared: int) -> int:

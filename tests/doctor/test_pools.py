@@ -28,7 +28,8 @@ async def pooled(manager: WorkflowManager, *, limit: int) -> WorkflowHandle[int]
     handle = await manager.start(flow.with_options(id="i"))
 
     async def asked() -> bool:
-        return sum(tuple(await pool.status())[1:]) == 1
+        status = await pool.status()
+        return status.under_way + status.waiting == 1
 
     async with manager.worker():
         await until(asked)
@@ -95,7 +96,7 @@ async def test_a_pooled_step_whose_open_field_was_lost_is_asked_for_again(manage
     await manager.doctor(repair=True)
     store = await manager.store()
     tag = space.keys.tag_of("pool/press")
-    for member in (await space.send(tag, "ZRANGE", f"{tag}:pool.held:press", 0, -1)):  # type: ignore[attr-defined]
+    for member in await space.send(tag, "ZRANGE", f"{tag}:pool.held:press", 0, -1):  # type: ignore[attr-defined]
         await space.send(tag, "ZADD", f"{tag}:pool.held:press", 0, member)  # a minute later
     async with asyncio.timeout(10), manager.worker(queues=("default", "gpu")):
         assert await handle.result() == 1

@@ -88,10 +88,9 @@ class Player:
                 await step.run_action(steps.work, 1)
             case "flaky":
                 await step.run_action(steps.flaky, 2)
-            case "shared":
-                await step.run_action(steps.shared, 7)
-            case "limited":
-                await step.run_action(steps.shared.with_options(schedule_timeout=4, run_after=1), 3)
+            case "shared" | "limited":
+                limits: Any = {"schedule_timeout": 4, "run_after": 1} if word == "limited" else {}
+                await step.run_action(steps.shared.with_options(**limits), 7)
             case "write":
                 await step.run_mutation(steps.write, 3)
             case "sleep":

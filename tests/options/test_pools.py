@@ -441,3 +441,19 @@ def test_it_is_on_the_author_s_face() -> None:
 def test_the_workflow_of_these_tests_is_typed(manager: WorkflowManager) -> None:
     edition: Workflow[[int, str], list[str]] = Press(manager, Floor()).edition
     assert edition.name == "edition"
+
+
+async def test_a_pool_s_damaged_key_keeps_no_worker_from_starting(manager: WorkflowManager) -> None:
+    press = Press(manager, Floor())
+    space = (await manager.store()).space
+    tag = space.keys.tag_of("pool/press")
+    await space.send(tag, "SET", f"{tag}:pool:press", "x")
+
+    @manager.workflow(name="other")
+    async def other(step: Step) -> str:
+        await step.sleep(0.01)
+        return "done"
+
+    async with manager.worker():
+        assert await (await manager.start(other)).result(timeout=5) == "done"
+    assert press.floor.order == []

@@ -114,11 +114,12 @@ class Pooled(Mixed):
 
     async def _check_pool(self) -> None:
         pools = (await self.simulation.manager.store()).pools
+        status = await pools.status("few")
         for _ in range(HEALED_S_MAX):
-            status = await pools.status("few")
             if status[1:] == (0, 0):
                 return
             await self.simulation.advance(1)
+            status = await pools.status("few")
         raise AssertionError(f"nothing is under way, and the pool has {status}")
 
 
@@ -137,4 +138,3 @@ def test_fresh_seeds() -> None:
     """Which they were is in the message of a failure."""
     first = random.SystemRandom().randrange(10**9)
     simulate(Pooled, range(first, first + FRESH))
-

@@ -120,6 +120,15 @@ async def test_what_was_set_stays_until_the_code_declares_another_number(bench: 
     assert await pools.declare(POOL, 3) == 3
     await pools.resize(POOL, 0, declared=3)
     assert await pools.declare(POOL, 3) == 0
+    await pools.resize(POOL, 2, declared=8)  # by a service whose code is of another time
+    assert await pools.declare(POOL, 3) == 2
+    assert await pools.declare(POOL, 4) == 4
+
+
+async def test_whoever_only_looks_declares_nothing_unless_nobody_has(bench: Bench) -> None:
+    pools = bench.store.pools
+    assert await pools.declare(POOL, 3, if_unknown=True) == 3
+    assert await pools.declare(POOL, 4, if_unknown=True) == 3
     assert await pools.declare(POOL, 4) == 4
 
 
@@ -411,8 +420,8 @@ async def test_a_permit_whose_message_was_lost_is_told_again(bench: Bench) -> No
     assert await bench.queued() == []
     bench.now += RECHECK_MS
     assert await bench.store.pools.recheck(POOL) == 0
-    held = f"{bench.tag}:pool.held:{POOL}"
-    ((_, seen_ms),) = [await bench.space.send(bench.tag, "ZRANGE", held, 0, -1, "WITHSCORES")]  # type: ignore[misc]
-    assert int(seen_ms) == bench.now
+    (permit,) = (await bench.keys()).pools[POOL].held
+    seen = await bench.space.send(bench.tag, "ZSCORE", f"{bench.tag}:pool.held:{POOL}", permit)
+    assert seen == str(bench.now).encode()
     bench.space.checking = True
     assert len(await bench.queued()) == 1
