@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MEMBERS_MAX: Final = 100
 """Members that one call takes, permits that one call grants."""
+LOOKS_MAX: Final = 5
+"""How often it is looked whether permits are wanted, while connections break."""
 RECHECK_MS: Final = 60_000
 """A permit that was out for so long without a look is looked after."""
 
@@ -156,21 +158,28 @@ class Pools:
         """Ask those that have had a permit for long, and some that wait, whether they want it; return how many not."""
         freed = 0
         while True:
-            tag, since = self._tag(pool), self._space.stamp
+            tag = self._tag(pool)
             reply = listed(await self._space.call("recheck", tag, self._space.clock, pool, RECHECK_MS, MEMBERS_MAX))
             held, members = int(reply[0]), [Permit.of(pool, cast("bytes", one).decode()) for one in reply[1:]]
+            freed += await self._free_unwanted(members, held=held)
+            if held < MEMBERS_MAX:
+                return freed
+
+    async def _free_unwanted(self, permits: Sequence[Permit], *, held: int) -> int:
+        """Give back what is not wanted, of permits of which the first ``held`` are out; return how many."""
+        for _ in range(LOOKS_MAX):
+            since = self._space.stamp
             wanted = await asyncio.gather(
-                *(self.admit(permit, only_look=number >= held) for number, permit in enumerate(members))
+                *(self.admit(permit, only_look=number >= held) for number, permit in enumerate(permits))
             )
-            unwanted = [permit for permit, keep in zip(members, wanted, strict=True) if not keep]
+            unwanted = [permit for permit, keep in zip(permits, wanted, strict=True) if not keep]
             try:
                 for at in range(0, len(unwanted), MEMBERS_MAX):
                     await self.free(unwanted[at : at + MEMBERS_MAX], since=since)
-            except LinkChanged:  # what was read may have been undone: another time
-                return freed
-            freed += len(unwanted)
-            if held < MEMBERS_MAX:
-                return freed
+            except LinkChanged:  # what was read may have been undone: look again
+                continue
+            return len(unwanted)
+        return 0
 
     async def names(self) -> list[str]:
         """Return the pools that there are, sorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
@@ -96,8 +97,8 @@ async def test_a_pooled_step_whose_open_field_was_lost_is_asked_for_again(manage
     await manager.doctor(repair=True)
     store = await manager.store()
     tag = space.keys.tag_of("pool/press")
-    for member in await space.send(tag, "ZRANGE", f"{tag}:pool.held:press", 0, -1):  # type: ignore[attr-defined]
-        await space.send(tag, "ZADD", f"{tag}:pool.held:press", 0, member)  # a minute later
+    (member,) = cast("list[bytes]", await space.send(tag, "ZRANGE", f"{tag}:pool.held:press", 0, -1))
+    await space.send(tag, "ZADD", f"{tag}:pool.held:press", 0, member)  # a minute later
     async with asyncio.timeout(10), manager.worker(queues=("default", "gpu")):
         assert await handle.result() == 1
 
