@@ -63,9 +63,8 @@ def write_command(command: Command, *, token: str, void: bool, here: bool = True
     The first line is text for scripts: ``kind|at|token|queue|due ms|timeout ms|flags|target|label``, flags ``o`` at
     most once, ``d`` detached, ``v`` void (asked for and taken back in one turn), and where its scheduling is not as
     usual ``s``, then ``i`` inline, ``l`` limited by a pool (the queue is ``queue@pool`` then), ``w<ms>`` the longest
-    wait for a worker, ``h<ms>`` the longest silence, ``p<n>`` the priority. Then the length of the
-    arguments in decimal, a line break, the arguments, the options. Without ``here`` an inline step goes through its
-    queue after all.
+    wait for a worker, ``h<ms>`` the longest silence, ``p<n>`` the priority. Then the length of the arguments in
+    decimal, a line break, the arguments, the options. Without ``here`` an inline step goes through its queue after all.
     """
     queue = command.queue
     flags = ("o" if command.at_most_once else "") + ("d" if command.detached else "") + ("v" if void else "")

@@ -18,8 +18,11 @@ from actors import (
     WorkflowManager,
     Workpool,
 )
+from actors.packing import unpackb
+from actors.retrier.retrier import read_call, write_call
 from actors.servers.timekeeper import LOOK_AFTER_S
 from actors.testing import WorkflowTester
+from kernel import Scheduling
 from kernel.store.audit import audit
 from tests.api.watching import Managers, in_state, running, seen
 from tests.engine.process import MortalManager, Process, until
@@ -464,3 +467,12 @@ async def test_a_pool_s_damaged_key_keeps_no_worker_from_starting(manager: Workf
     async with manager.worker():
         assert await (await manager.start(other)).result(timeout=5) == "done"
     assert press.floor.order == []
+
+
+def test_a_call_without_a_pool_is_written_as_versions_read_it_that_know_of_none(manager: WorkflowManager) -> None:
+    press = Press(manager, Floor())
+    pooled = press.print_it.command(("a",), {}, at=0, now_ms=0)
+    without = pooled._replace(scheduling=Scheduling(priority=3))
+    assert [read_call(write_call(command)) for command in (pooled, without)] == [pooled, without]
+    fields: Any = unpackb(write_call(without))
+    assert fields[-1] == [0, 0, 3, False]

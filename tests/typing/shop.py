@@ -36,6 +36,7 @@ from actors.results import Canceled, Completed, Failed, InProgress, Result, Sche
 from actors.transaction import Transaction
 from actors.views import Snapshot, StepView
 from actors.workflow.step import Step
+from actors.workpool import Workpool
 
 T = TypeVar("T")
 
@@ -362,3 +363,11 @@ def narrowed(result: Result[Receipt]) -> int:
     if result.type == "failed":
         return result.error.attempts
     return 0
+
+
+async def limited(manager: WorkflowManager, step: Step, cart: Cart) -> int | None:
+    pool = Workpool(manager, "cards", max_parallelism=3)
+    assert_type(await step.run_action(charge.with_options(pool="cards", priority=3), cart, cents=5), Receipt)
+    await pool.set_max_parallelism(0)
+    status = await pool.status()
+    return assert_type(status.max_parallelism, int | None) or status.under_way + status.waiting
