@@ -110,7 +110,7 @@ FLOW: Final = (
         name="resumed by mended code",
         trace="C5",
         protects="What was stopped goes on as soon as there is code that fits.",
-        switch=(Edit("actors.servers.timekeeper:Timekeeper._resume", "await self._host.resume_stopped()", "pass"),),
+        switch=(Edit("actors.servers.timekeeper:Timekeeper._look_after", "await self._host.resume_stopped()", "pass"),),
         focus="mended code",
     ),
     Guard(
