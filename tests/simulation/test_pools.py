@@ -15,7 +15,7 @@ from actors.testing.simulation import Schedule, Simulation, run, simulate
 from tests.simulation import flows
 from tests.simulation.scenario import Mixed
 
-SEEDS, GROUP = 16, 8
+SEEDS, GROUP = 8, 8
 FRESH = 2
 DEFECTS = [
     "seed=38 workers=2 w1@3:slow=1 w1@12:timeout prompt",

@@ -58,7 +58,7 @@ def test_every_actor_ends_and_every_invariant_holds_after_every_call(seed: int) 
     asyncio.run(walk(seed))
 
 
-@pytest.mark.parametrize("seed", range(300, 303))
+@pytest.mark.parametrize("seed", range(300, 302))
 def test_so_they_do_with_steps_that_share_a_pool_which_is_left_empty(seed: int) -> None:
     asyncio.run(walk(seed, actors={"wf/a": b"pool", "wf/b": b"pool family again", "wf/c": b"pool"}))
 
