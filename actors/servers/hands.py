@@ -41,7 +41,7 @@ class Hands:
         self._reserved = 0
         self._finishing: set[Held] = set()
         self._started: set[int] = set()
-        self._started_at: deque[tuple[float, tuple[int, int]]] = deque()
+        self._started_at: deque[tuple[float, int, int]] = deque()
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -120,14 +120,16 @@ class Hands:
         place of its instance counts too.
         """
         held, command = begun.held, begun.command
-        call = hash((held._replace(worker="", token=""), command.target, command.arguments))
+        call = hash((held.address, held.generation, held.seq, held.attempt, command.target, command.arguments))
         if call in self._started:
             return False
         now = asyncio.get_running_loop().time()
-        self._started |= {hash(held), call}
-        self._started_at.append((now, (hash(held), call)))
+        begun_here = hash(held)
+        self._started.add(begun_here)
+        self._started.add(call)
+        self._started_at.append((now, begun_here, call))
         while now - self._started_at[0][0] > REMEMBERED_S or len(self._started_at) > REMEMBERED_MAX:
-            self._started -= {*self._started_at.popleft()[1]}
+            self._started.difference_update(self._started_at.popleft()[1:])
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:

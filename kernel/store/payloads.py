@@ -152,13 +152,14 @@ class Payloads:
         while True:
             since = self._space.stamp
             try:
-                return await call(*await self._put_decision(address, generation, *decision), since)
+                return await call(*await self.put_decision(address, generation, *decision), since)
             except LinkChanged:
                 continue
 
-    async def _put_decision(
+    async def put_decision(
         self, address: str, generation: str, payload: bytes, commands: Sequence[bytes], end: End | None
     ) -> tuple[bytes, Sequence[bytes], End | None]:
+        """Return a decision as scripts take it, with what is apart deposited; as ``put``."""
         packed = self.pack(payload)
         apart, fields = [packed], list[bytes]()
         for command in commands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from kernel.errors import ActorDamaged
+from kernel.errors import ActorDamaged, LinkChanged
 from kernel.refusals import accepted
 from kernel.store import keys
 from kernel.store.journal import read_command
@@ -187,30 +187,36 @@ class Steps:
         Raises:
             as ``complete``.
         """
-
-        async def send(payload: bytes, commands: Sequence[bytes], end: End | None, since: int | None) -> object:
-            return await self._space.actor_call_if(
-                since,
-                "advance",
-                held.address,
-                *self.complete_arguments(held, nonce, at_ms, status, payload),
-                base,
-                token,
-                eager.slots,
-                eager.queues,
-                eager.patience_ms,
-                int(park),
-                end.status if end else "",
-                end.payload if end else b"",
-                len(commands),
-                len(canceled),
-                *commands,
-                *canceled,
-                *anew(end, untaken),
-            )
-
-        decision = (payload, commands, end)
-        reply = await self._space.payloads.send_decision(held.address, held.generation, decision, send)
+        # Written out, where the others use ``Payloads.send``: this is each step's one call.
+        payloads, since = self._space.payloads, None
+        decision = payload, commands, end
+        while True:
+            if not payloads.passes(*decision):
+                since = self._space.stamp
+                payload, commands, end = await payloads.put_decision(held.address, held.generation, *decision)
+            try:
+                reply = await self._space.actor_call_if(
+                    since,
+                    "advance",
+                    held.address,
+                    *self.complete_arguments(held, nonce, at_ms, status, payload),
+                    base,
+                    token,
+                    eager.slots,
+                    eager.queues,
+                    eager.patience_ms,
+                    int(park),
+                    end.status if end else "",
+                    end.payload if end else b"",
+                    len(commands),
+                    len(canceled),
+                    *commands,
+                    *canceled,
+                    *anew(end, untaken),
+                )
+                break
+            except LinkChanged:
+                continue
         words = accepted(reply)
         if words[0] == b"APPENDED":
             return read_appended(words)
