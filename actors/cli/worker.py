@@ -16,8 +16,9 @@ import structlog
 
 from actors.cli.connecting import WAIT_S, connect
 from actors.cli.errors import CommandError
+from actors.cli.exiting import exit_now, exit_soon
 from actors.cli.hash_seed import HASH_SEED, run_anew
-from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals
+from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals, until_stopped
 from actors.cli.loading import load_manager
 from actors.cli.options import add_common, positive, refuse_memory, seconds
 from actors.cli.supervisor import Supervisor
@@ -83,11 +84,13 @@ async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: f
         if not await connect(manager, wait_s=wait_s, stop=stop):
             return 0
         await _reseed(manager)
-        await stack.enter_async_context(
-            manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
-        )
+        working = manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
+        worker = await stack.enter_async_context(until_stopped(working, stop))
         await stop.wait()
         log.info("draining", grace_s=settings.grace_s)
+    if worker is not None and worker.threads_running:
+        exit_now(0)  # what runs there was handed over: it may not run beside its successor for longer than it must
+    exit_soon(0)
     return 0
 
 
@@ -138,5 +141,4 @@ def _orphaned(stop: asyncio.Event, settings: WorkerSettings) -> None:
 def _end_at_once() -> NoReturn:
     """End now: what this worker holds, others take over after the timeout."""
     log.warning("ended before it was drained; others take over what it held")
-    sys.stderr.flush()
-    os._exit(1)
+    exit_now(1)

@@ -301,9 +301,17 @@ class Runner(Server):
         tasks = [task for task in hands.held.values() if task is not None]
         for held in list(hands.held):
             self.cancel(held)
+        ending = self._execution.threads.ended(END_S_MAX)  # they were told, and some may look
         if tasks:
-            await asyncio.wait(tasks, timeout=END_S_MAX)
+            await asyncio.gather(asyncio.wait(tasks, timeout=END_S_MAX), ending)
+        else:
+            await ending
         self._execution.close()
+
+    @property
+    def threads_running(self) -> list[str]:
+        """What runs in a thread now, also of steps that are in other hands: ``<workflow's id>/<step>``."""
+        return self._execution.threads.running
 
     async def give_back(self) -> None:
         """Hand what Redis says is held here to other workers; also what was granted by a reply that never came."""

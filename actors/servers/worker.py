@@ -78,6 +78,11 @@ class Worker:
         return self._host.incarnation if self._host else ""
 
     @property
+    def threads_running(self) -> list[str]:
+        """Steps that run in threads now, as ``<workflow's id>/<step>``; after ``stop`` those that others have."""
+        return self._host.runner.threads_running if self._host else []
+
+    @property
     def host(self) -> Host:
         """What its servers share, while it runs."""
         assert self._host is not None, "the worker is not running"
@@ -161,6 +166,8 @@ class Worker:
         except BaseException:
             await self.kill()
             raise
+        if running := self.threads_running:
+            log.warning("steps run on in threads, which cannot be ended; others run them as well", steps=running)
         log.info("worker stopped", worker=host.incarnation)
 
     async def _drain(self, grace_s: float) -> None:
@@ -213,8 +220,9 @@ class Worker:
             async with asyncio.timeout(LEAVE_S_MAX):
                 if self._reaper is not None:
                     await self._reaper.inherit()
-                await host.runner.give_back()
                 await self._give_back_entries()
+                # Last of all that has to be done: a step in a thread runs on here until the process ends.
+                await host.runner.give_back()
                 await self._store.custody.fence(host.incarnation, "")
         except (KernelError, TimeoutError) as error:
             reason = str(error) or f"Redis did not answer within {LEAVE_S_MAX:g} s"

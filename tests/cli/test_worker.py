@@ -52,6 +52,32 @@ def test_what_does_not_end_within_the_grace_time_goes_to_another_worker_at_once(
     until(lambda: "completed" in run("show", "moved").out)
 
 
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("1", "ground", "steps=stuck/grind"),
+        ("2", "ground", "steps=stuck/grind"),
+        ("1", "pondered", "ended without waiting for threads"),
+    ],
+)
+def test_a_worker_ends_though_a_thread_runs_on(
+    run: Run, program: Callable[..., Program], until: Until, case: tuple[str, str, str]
+) -> None:
+    processes, flow, said = case
+    leaving = program("worker", "shop.flows:manager", "--grace", "0", "--processes", processes)
+    until(lambda: leaving.said.count("worker started") == int(processes))
+    run("start", "shop.flows:manager", flow, "[60]", "--id", "stuck")
+    until(lambda: is_running(run, "stuck"))
+
+    leaving.signal(signal.SIGTERM)
+
+    assert leaving.wait(15.0) == 0
+    assert said in leaving.said
+    assert "worker stopped" in leaving.said
+    assert "queued" in run("show", "stuck").out, "it was handed over"
+
+
 def test_a_second_signal_ends_a_worker_at_once(run: Run, worker: Program, until: Until) -> None:
     run("start", "shop.flows:manager", "slow", "[30]", "--id", "long")
     until(lambda: is_running(run, "long"))
