@@ -187,6 +187,11 @@ class ServerUnreachable(KernelError):
                 f"The Redis server at {where} refuses the login ({reason.rstrip('.')}). Put user and password into the"
                 " URL: redis://user:password@host:port/db."
             )
+        elif "READONLY" in reason:
+            message = (
+                f"The Redis server at {where} is a replica, which takes no writes ({reason.rstrip('.')}). Give the URL of"
+                " its primary, or redis+sentinel://… of its Sentinels, who know which one that is."
+            )
         elif "replicas have acknowledged" in reason:
             message = (
                 f"The Redis server at {where} has no replica that follows ({reason}). Connect one, or take"

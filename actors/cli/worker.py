@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PROCESSES_MAX: Final = 256
+STOP_S_MAX: Final = 10.0
+"""How long a worker that was told to stop may take beside its grace time and what it hands over."""
 
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -77,7 +79,7 @@ def worker(said: argparse.Namespace) -> int:
 async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: float) -> int:
     async with AsyncExitStack() as stack:
         stop = asyncio.Event()
-        stack.enter_context(on_signals(stop.set, again=_end_at_once))
+        stack.enter_context(on_signals(lambda: _stop_for_certain(stop, settings), again=_end_at_once))
         if os.environ.get(SUPERVISED):
             stack.enter_context(Lifeline(lambda: _orphaned(stop, settings)))
         stack.push_async_callback(manager.close)
@@ -130,6 +132,12 @@ def _child_command(said: argparse.Namespace) -> list[str]:
     }
     words = [str(word) for pair in options.items() for word in pair]
     return [sys.executable, "-m", "actors.cli", "worker", said.path, *words, *(["--verbose"] if said.verbose else [])]
+
+
+def _stop_for_certain(stop: asyncio.Event, settings: WorkerSettings) -> None:
+    """Drain; end when that takes longer than all that it waits for together."""
+    stop.set()
+    asyncio.get_running_loop().call_later(settings.grace_s + LEAVE_S_MAX + STOP_S_MAX, _end_at_once)
 
 
 def _orphaned(stop: asyncio.Event, settings: WorkerSettings) -> None:

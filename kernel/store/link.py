@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PUMPS: Final = 2
+TELL_FIRST_S: Final = 5.0
+"""How long a link fails before it is said again, and why: a failover, or a restart of the server, takes less."""
+TELL_AGAIN_S: Final = 30.0
+"""How often from then on."""
 
 
 class Link:
@@ -61,6 +66,10 @@ class Link:
         self._closed = False
         self.broken = False
         """Whether the loss of a connection was told, and nothing was answered since."""
+        self.failing: Final[set[Pump]] = set()
+        """Those that could not do the last that they were asked for, and try again."""
+        self._failing_since = self._tell_at = 0.0
+        self._failed_at = -math.inf
         self._watched: Final[dict[asyncio.Timeout, None]] = {}  # in an order, so that simulations repeat themselves
         """Blocks that are to be left when it breaks."""
         self.full = False
@@ -132,10 +141,31 @@ class Link:
             for heard in self.on_restored:
                 heard()
 
-    def answered(self) -> None:
-        """A pump has got what it asked for, after the connection was lost."""
-        self.broken = False
-        log.warning("connection to Redis is back", server=masked(self.url))
+    def failed(self, pump: Pump, error: BaseException) -> None:
+        """A pump could not do what it was asked for, and tries again; who waits without an end says so now and then."""
+        now = asyncio.get_running_loop().time()
+        if now - self._failed_at > TELL_AGAIN_S:
+            self._failing_since, self._tell_at = now, now + TELL_FIRST_S
+        self._failed_at = now
+        self.failing.add(pump)
+        if self.patience_s is None and now >= self._tell_at:
+            self._tell_at = now + TELL_AGAIN_S
+            why = str(ServerUnreachable(self.url, str(error) or type(error).__name__))
+            log.warning("still waiting for Redis", for_s=round(now - self._failing_since), why=why)
+
+    def succeeded(self, pump: Pump) -> None:
+        """A pump has got what it asked for, after something had failed."""
+        self.failing.discard(pump)
+        if self.failing:
+            return  # of a server that takes reads alone the one has its answer, while the other waits to write
+        self._failed_at = -math.inf
+        if self.broken:
+            self.broken = False
+            log.warning("connection to Redis is back", server=masked(self.url))
+
+    def gave_up(self, pump: Pump) -> None:
+        """A pump leaves what it could not do to others, or has told its callers so."""
+        self.failing.discard(pump)
 
     def found_full(self, error: Exception) -> None:
         """A pump was refused a write, since the server cannot write its files; it sends it again until it can."""

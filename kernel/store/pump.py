@@ -166,8 +166,8 @@ class Pump:
                 lane = self._lane or await self._open_lane()
                 batch = _that_hold(batch)
                 batch = batch and await self._resolve(batch, await lane.send([call.words for call in batch]))
-                if self._link.broken:
-                    self._link.answered()
+                if not batch and (self._link.broken or self._link.failing):
+                    self._link.succeeded(self)
                 if self._link.full and not batch and waited:
                     self._link.has_room()
                 waited = bool(batch)
@@ -175,12 +175,15 @@ class Pump:
                 since = since or loop.time()
                 await self._break(error)
                 batch = [call for call in batch if not call.future.done()]
+                self._link.failed(self, error)
                 if self._link.on_moved is not None:
                     for call in batch:
                         self._link.on_moved(call)
+                    self._link.gave_up(self)
                     return
                 if patience_s is not None and loop.time() - since > patience_s:
                     fail(batch, ServerUnreachable(self._link.url, str(error) or type(error).__name__))
+                    self._link.gave_up(self)
                     return
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)

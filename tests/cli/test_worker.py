@@ -213,6 +213,22 @@ def test_a_worker_does_not_wait_for_what_waiting_does_not_mend(
     assert "sesame" not in error
 
 
+def test_a_worker_whose_server_is_a_replica_ends_when_it_is_told_to(
+    run: Run, program: Callable[..., Program], until: Until, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedServer.open(project / "own") as server:
+        monkeypatch.setenv("HEADRACE_URL", server.url)
+        assert run("start", "shop.flows:manager", "checkout", '["c"]').code == 0
+        assert ask(server.socket, b"REPLICAOF 127.0.0.1 1") == b"+OK"
+        worker = program("worker", "shop.flows:manager")
+        until(lambda: "READONLY" in worker.said)
+
+        worker.signal(signal.SIGTERM)
+
+        assert worker.wait(10.0) == 0
+        assert "Traceback" not in worker.said
+
+
 def test_a_worker_logs_failures_under_the_ids_that_people_know(run: Run, worker: Program, until: Until) -> None:
     run("start", "shop.flows:manager", "declined", "--id", "order-8")
 
