@@ -7,6 +7,7 @@ KernelError
 │   ├── EvictingServer          the server may drop what it was asked to keep
 │   ├── NamespaceMismatch       the namespace was made with another number of partitions
 │   ├── NamespaceMissing        nobody has used the namespace on that server yet
+│   ├── NamespaceRefounded      it was emptied under a worker, and founded in another way since
 │   ├── InvalidUrl              the URL names no server
 │   └── FolderUnusable          the embedded server's folder cannot be used
 ├── ServerUnreachable           nothing answers; trying again later may help
@@ -150,6 +151,23 @@ class NamespaceMissing(Misconfigured):
         """Namespaces that were found on the server, sorted; there may be more."""
 
 
+class NamespaceRefounded(Misconfigured):
+    """The server was emptied while it was in use, and somebody else founded the namespace anew, in another way."""
+
+    def __init__(self, namespace: str, *, partitions: int, seed: int, same_keys: bool) -> None:
+        super().__init__(
+            f"The server was emptied, and the namespace {namespace!r} was founded anew with {partitions} partitions and"
+            " another hash seed. Start this worker again.",
+        )
+        self.namespace = namespace
+        self.partitions = partitions
+        """Partitions that it has now."""
+        self.seed = seed
+        """Hash seed that it has now."""
+        self.same_keys = same_keys
+        """Whether its keys are named as before: only the hash seed is another one."""
+
+
 NAMESPACES_SHOWN_MAX: Final = 10
 
 
@@ -189,8 +207,8 @@ class ServerUnreachable(KernelError):
             )
         elif "READONLY" in reason:
             message = (
-                f"The Redis server at {where} is a replica, which takes no writes ({reason.rstrip('.')}). Give the URL of"
-                " its primary, or redis+sentinel://… of its Sentinels, who know which one that is."
+                f"The Redis server at {where} is a replica, which takes no writes ({reason.rstrip('.')}). Give the"
+                " URL of its primary, or redis+sentinel://… of its Sentinels, who know which one that is."
             )
         elif "replicas have acknowledged" in reason:
             message = (

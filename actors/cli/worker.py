@@ -88,8 +88,15 @@ async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: f
         await _reseed(manager)
         working = manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
         worker = await stack.enter_async_context(until_stopped(working, stop))
-        await stop.wait()
+        refounded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if worker is not None:
+            worker.on_refounded = refounded.set_result
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([stopping, refounded], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         log.info("draining", grace_s=settings.grace_s)
+    if refounded.done() and not stop.is_set():
+        run_anew(refounded.result())
     if worker is not None and worker.threads_running:
         exit_now(0)  # what runs there was handed over: it may not run beside its successor for longer than it must
     exit_soon(0)

@@ -29,9 +29,11 @@ from actors.servers.runner import Runner
 from actors.servers.settings import LEAVE_S_MAX
 from actors.servers.timekeeper import Timekeeper
 from actors.servers.turner import Turner
-from kernel import BEATS_A_TIMEOUT, KernelError, Pulse
+from kernel import BEATS_A_TIMEOUT, KernelError, NamespaceRefounded, Pulse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.registry import Registry
     from actors.servers.server import Server
     from actors.servers.settings import WorkerSettings
@@ -71,6 +73,9 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reborn: asyncio.Task[None] | None = None
         self._stopping = False
+        self.on_refounded: Callable[[int], object] | None = None
+        """To be told that the server was emptied and the namespace founded anew by somebody else, with the new hash
+        seed: this worker does nothing any more, and its process is to be started anew. None: it goes on if it can."""
 
     @property
     def incarnation(self) -> str:
@@ -260,12 +265,37 @@ class Worker:
         await self._break_off()
         while True:
             try:
+                if not await self._found_again():
+                    return  # its process ends, or begins anew
                 await self._live(fallen=fallen)
                 break
             except KernelError as error:
                 log.warning("it could not begin its new life and tries again", error=str(error))
             await asyncio.sleep(REBIRTH_S)
         self._reborn = None
+
+    async def _found_again(self) -> bool:
+        """Found the namespace anew as it was, if it is gone; False: it was founded in another way, and this one ends.
+
+        A worker that is not among the living any more may owe that to a server that was emptied.
+        """
+        space = self._store.space
+        try:
+            if await space.found_again():
+                log.warning(
+                    "Redis was emptied: all workflows are gone; this worker founded the namespace anew, as it was",
+                    namespace=space.namespace,
+                )
+        except NamespaceRefounded as error:
+            if self.on_refounded is not None:
+                log.warning("Redis was emptied: all workflows are gone; this worker begins anew", error=str(error))
+                self.on_refounded(error.seed)
+                return False
+            if not error.same_keys:
+                raise
+            log.warning("Redis was emptied: all workflows are gone; this worker goes on", error=str(error))
+            space.seed = error.seed
+        return True
 
     def _about(self) -> str:
         about = {

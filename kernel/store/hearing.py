@@ -36,17 +36,24 @@ costs no more than to subscribe again.
 """
 
 
+REREAD_S: Final = 30.0
+"""An ear that heard nothing for so long is rung once: what it waits for may have gone without a word (a FLUSHALL)."""
+
+
 class Ear:
     """One listener."""
 
     def __init__(self) -> None:
         """Nothing is heard yet."""
         self._rung = asyncio.Event()
+        self.rung_at = asyncio.get_running_loop().time()
+        """Loop time at which it was rung last, or made."""
         self.messages: deque[str] | None = None
         """What was said, for who wants to know; None for who only wants to know that."""
 
     def ring(self) -> None:
         """Something changed, or may have."""
+        self.rung_at = asyncio.get_running_loop().time()
         self._rung.set()
 
     async def heard(self) -> None:
@@ -157,6 +164,10 @@ class Hearing:
             await asyncio.sleep(PROBE_S)
             if self._heard_at < asked_at:
                 raise RedisTimeoutError(f"the subscription gave no sign of life for {PROBE_S:g} s")
+            for ears in self._ears.values():
+                for ear in ears:
+                    if asked_at - ear.rung_at >= REREAD_S:
+                        ear.ring()
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

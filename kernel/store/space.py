@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.compatibility import check_server
-from kernel.errors import Misconfigured, NamespaceMismatch, NamespaceMissing, ServerUnreachable
+from kernel.errors import Misconfigured, NamespaceMismatch, NamespaceMissing, NamespaceRefounded, ServerUnreachable
 from kernel.store import keys
 from kernel.store.keys import Keys, tag, valid_namespace
 from kernel.store.link import LOST, Call, Lane, Link, Words
@@ -181,6 +181,24 @@ class Space:
         for reply in await asyncio.gather(*calls):
             if (others := int(listed(reply)[0])) != recorded:
                 raise NamespaceMismatch(self.namespace, recorded=others, asked=recorded)
+
+    async def found_again(self) -> bool:
+        """Found the namespace as it was opened, should the server have been emptied since; True: it had been.
+
+        So that whoever opens it next finds the partitions and the hash seed that those who use it have.
+
+        Raises:
+            NamespaceRefounded: somebody else founded it first, in another way. Nothing was changed.
+        """
+        metas = [keys.shared(one, "meta") for one in self.keys.tags]
+        there = await asyncio.gather(*(self.send(meta, "EXISTS", meta) for meta in metas))
+        partitions = self.keys.partitions
+        recorded = [int(field) for field in await self._found_in(0, partitions, self.seed)]
+        if recorded != [partitions, FORMAT, self.seed]:
+            same_keys = recorded[:2] == [partitions, FORMAT]
+            raise NamespaceRefounded(self.namespace, partitions=recorded[0], seed=recorded[2], same_keys=same_keys)
+        await asyncio.gather(*(self._found_in(number, partitions, self.seed) for number in range(1, partitions)))
+        return not all(there)
 
     async def _found_in(self, partition: int, partitions: int, seed: int) -> list[bytes]:
         name = tag(self.namespace, partition)

@@ -229,6 +229,18 @@ def test_a_worker_whose_server_is_a_replica_ends_when_it_is_told_to(
         assert "Traceback" not in worker.said
 
 
+def test_a_worker_under_which_the_namespace_was_founded_anew_begins_anew_under_its_seed(
+    run: Run, worker: Program, until: Until, embedded_server: EmbeddedServer
+) -> None:
+    founded = "redis.call('HSET', '{default:0}:meta', 'partitions', 12, 'format', 1, 'seed', 7)"
+    assert ask(embedded_server.socket, f"EVAL \"redis.call('FLUSHALL') return {founded}\" 0".encode()) == b":3"
+
+    until(lambda: worker.said.count("worker started") == 2)
+
+    assert "this worker begins anew" in worker.said
+    assert run("start", "shop.flows:manager", "slow", "[0]", "--wait").out == '"7"\n'
+
+
 def test_a_worker_logs_failures_under_the_ids_that_people_know(run: Run, worker: Program, until: Until) -> None:
     run("start", "shop.flows:manager", "declined", "--id", "order-8")
 
