@@ -170,6 +170,7 @@ class WorkflowManager(ShortForms, Registry):
             default_partitions=EMBEDDED_PARTITIONS if small else DEFAULT_PARTITIONS,
             codec=self.codec,
             founds=self.founds,
+            works=patience_s is None,
         )
         try:
             await space.open()

@@ -91,9 +91,9 @@ async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: f
         refounded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if worker is not None:
             worker.on_refounded = refounded.set_result
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([stopping, refounded], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), refounded]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        waits[0].cancel()
         log.info("draining", grace_s=settings.grace_s)
     if refounded.done() and not stop.is_set():
         run_anew(refounded.result())

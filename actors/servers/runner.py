@@ -27,6 +27,7 @@ from kernel import (
     Queued,
     Reader,
     Refused,
+    ServerRefused,
     ServerUnreachable,
     TimedOut,
     draw_nonce,
@@ -198,8 +199,10 @@ class Runner(Server):
         except KernelError as error:
             if is_damage(error):
                 self._host.left.add(held.address, error)
-            else:
+            elif not isinstance(error, ServerRefused):
                 log.exception("an outcome could not be recorded; it will be taken up again", step=begun.command.label)
+            elif self._host.store.space.throttle.due("an outcome"):
+                log.warning("outcomes cannot be recorded; they will be taken up again", error=str(error))
         finally:
             self._let_go(held)
 

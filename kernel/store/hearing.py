@@ -12,10 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kernel.store.link import BACKOFF_S_MAX, LOST
+from kernel.store.pump import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -114,10 +115,15 @@ class Hearing:
         while True:
             try:
                 await self._hear_once()
+            except ResponseError as error:
+                refusal = refused("SUBSCRIBE", error)
+                if self._space.throttle.due(str(refusal)):
+                    log.warning("a subscription is refused, trying again", error=str(refusal))
             except (*LOST, RedisError) as error:
                 log.debug("subscription lost, making it anew", error=str(error))
             except Exception:
                 log.exception("a subscription failed and is made anew")
+            self._ring_late()
             # Who waits for a message asks for nothing else, and so nobody else may have learned who serves now.
             await self._space.learn_topology()
             await asyncio.sleep(BACKOFF_S_MAX / 5)
@@ -164,10 +170,15 @@ class Hearing:
             await asyncio.sleep(PROBE_S)
             if self._heard_at < asked_at:
                 raise RedisTimeoutError(f"the subscription gave no sign of life for {PROBE_S:g} s")
-            for ears in self._ears.values():
-                for ear in ears:
-                    if asked_at - ear.rung_at >= REREAD_S:
-                        ear.ring()
+            self._ring_late()
+
+    def _ring_late(self) -> None:
+        """Ring who has heard nothing for long."""
+        now = asyncio.get_running_loop().time()
+        for ears in self._ears.values():
+            for ear in ears:
+                if now - ear.rung_at >= REREAD_S:
+                    ear.ring()
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from kernel.errors import ServerUnreachable, masked
-from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail
+from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail, refused
+from kernel.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+
+    from redis.exceptions import ResponseError
 
     from kernel.store.scripts import Script
 
@@ -73,7 +76,8 @@ class Link:
         self._watched: Final[dict[asyncio.Timeout, None]] = {}  # in an order, so that simulations repeat themselves
         """Blocks that are to be left when it breaks."""
         self.full = False
-        """Whether the server was found unable to write its files, and took nothing since."""
+        """Whether the server refused what can be sent again until it is taken, and took nothing since."""
+        self._throttle = Throttle()
 
     def call(
         self,
@@ -167,16 +171,17 @@ class Link:
         """A pump leaves what it could not do to others, or has told its callers so."""
         self.failing.discard(pump)
 
-    def found_full(self, error: Exception) -> None:
-        """A pump was refused a write, since the server cannot write its files; it sends it again until it can."""
-        if not self.full:
-            self.full = True
-            log.warning("Redis cannot write its files, waiting until it can", server=masked(self.url), error=str(error))
+    def found_full(self, error: ResponseError) -> None:
+        """A pump was refused a write, by a full disk or for want of a right; it sends it again until it is taken."""
+        self.full = True
+        why = refused("what is to be written", error)
+        if self._throttle.due(str(why)):
+            log.warning("Redis takes no writes, waiting until it does", server=masked(self.url), why=str(why))
 
     def has_room(self) -> None:
         """What was refused was taken now."""
-        self.full = False
-        log.warning("Redis can write its files again", server=masked(self.url))
+        self.full, self._throttle = False, Throttle()
+        log.warning("Redis takes writes again", server=masked(self.url))
 
     async def close(self) -> None:
         """End all connections; calls without an answer fail."""

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kernel.errors import LinkChanged, ServerRefused, ServerUnreachable
+from kernel.errors import DENIED_IN_SCRIPT, LinkChanged, ServerRefused, ServerUnreachable
 from kernel.store.scripts import SCRIPTS, Script
 
 if TYPE_CHECKING:
@@ -216,29 +216,30 @@ class Pump:
                 if not future.done():
                     future.set_result(reply)
                 continue
-            word = error_word(reply)
-            if reason := self._again(call, word):
+            if reason := self._again(call, reply):
                 reasons[reason] = reply
                 again.append(call)
-            elif word in ELSEWHERE and self._link.on_moved is not None:
+            elif error_word(reply) in ELSEWHERE and self._link.on_moved is not None:
                 self._link.on_moved(call)
             elif not future.done():
                 future.set_exception(refused(call.name, reply))
         if "away" in reasons:
             raise RedisConnectionError(error_text(reasons["away"]))
         if "full" in reasons:
-            # The connection is as good as before, and nothing was lost: only what writes has to wait.
+            # The connection is as good as before, and nothing was lost: only what is refused has to wait.
             self._link.found_full(reasons["full"])
             await asyncio.sleep(BACKOFF_S_MAX)
         elif again and self._lane is not None:
             await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
         return again
 
-    def _again(self, call: Call, word: str) -> str:
+    def _again(self, call: Call, error: ResponseError) -> str:
         """Return why a refused call has to be sent again; empty: it has not."""
+        word = error_word(error)
         if word == "NOSCRIPT" and call.script is not None:
             return "script"
-        if word in FULL and self._link.patience_s is None:
+        # The engine's own calls: a right that was taken away is given back one day, and then nothing was lost.
+        if self._link.patience_s is None and (word in FULL or (call.script is not None and is_denied(error))):
             return "full"
         return "away" if word in AWAY else ""
 
@@ -284,6 +285,13 @@ def error_word(error: ResponseError) -> str:
         return known[name]
     nested = _NESTED.search(str(error))
     return nested[1] if nested else str(error).partition(" ")[0]
+
+
+def is_denied(error: ResponseError) -> bool:
+    """Tell whether a call was refused since the user lacks a right for it, or for a command of its script."""
+    text = str(error)
+    # "NOPERM" in the middle: an EXEC is aborted "because of" it. Before 7.2 a script says it in words alone.
+    return error_word(error) == "NOPERM" or "NOPERM" in text or DENIED_IN_SCRIPT in text
 
 
 def error_text(error: ResponseError) -> str:

@@ -48,7 +48,9 @@ async def lives(manager: WorkflowManager, worker: Worker, *, after: str) -> bool
 async def recorded_seed(manager: WorkflowManager) -> bytes:
     space = (await manager.store()).space
     tag = space.keys.tags[0]
-    return bytes(await space.send(tag, "HGET", f"{tag}:meta", "seed"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    seed = await space.send(tag, "HGET", f"{tag}:meta", "seed")
+    assert isinstance(seed, bytes)
+    return seed
 
 
 @pytest.mark.server
@@ -65,7 +67,7 @@ async def test_who_waits_for_an_instance_of_a_server_that_was_emptied_is_told_th
         async for _ in handle.watch():
             pass
 
-    waits = [asyncio.create_task(handle.result()), asyncio.create_task(watched())]
+    waits: list[asyncio.Task[Any]] = [asyncio.create_task(handle.result()), asyncio.create_task(watched())]
     await seen(handle, lambda snapshot: snapshot.status.type == "in_progress")
 
     await empty(manager)
