@@ -74,6 +74,9 @@ def test_a_worker_ends_though_a_thread_runs_on(
 
     assert leaving.wait(15.0) == 0
     assert said in leaving.said
+    assert (flow == "ground") != ("ended without waiting" in leaving.said), (
+        "for a step's thread it does not wait at all"
+    )
     assert "worker stopped" in leaving.said
     assert "queued" in run("show", "stuck").out, "it was handed over"
 
