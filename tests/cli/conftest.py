@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FLOWS = """
 from __future__ import annotations
-import asyncio, os, time
+import asyncio, os
+import time
 from datetime import timedelta
 from pathlib import Path
 from actors import RetryPolicy, Step, WorkflowManager, current_step
