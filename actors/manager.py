@@ -137,7 +137,8 @@ class WorkflowManager(ShortForms, Registry):
         """Return the open store of the running event loop, connected at the first call.
 
         Raises:
-            ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch, NoServerBinary: with what to do.
+            ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch, RightMissing, NoServerBinary: with what
+                to do.
             NamespaceMissing: it is not there, and none is to be made (``founds``).
         """
         loop = asyncio.get_running_loop()
@@ -170,6 +171,7 @@ class WorkflowManager(ShortForms, Registry):
             default_partitions=EMBEDDED_PARTITIONS if small else DEFAULT_PARTITIONS,
             codec=self.codec,
             founds=self.founds,
+            works=patience_s is None,
         )
         try:
             await space.open()
@@ -381,8 +383,12 @@ class WorkflowManager(ShortForms, Registry):
         Args:
             concurrency: steps that may run at once.
             queues: which queues' steps it runs.
-            grace: how long running steps may go on at the end.
+            grace: how long running steps may go on at the end. One in a thread cannot be ended: it sees
+                ``current_step().canceled``, and a second later others have it; ``threads_running`` of the worker tells.
             cache_instances: instances kept in memory between turns; 0 replays at every turn.
+
+        Raises:
+            RightMissing: the server's user may not do what a worker does.
         """
         if isinstance(queues, str):
             raise Misuse(f"queues={shown(queues)}: give a sequence of names, such as ({shown(queues)},)")

@@ -28,8 +28,10 @@ from kernel.errors import (
     Misconfigured,
     NamespaceMismatch,
     NamespaceMissing,
+    NamespaceRefounded,
     NoServerBinary,
     PayloadUnusable,
+    RightMissing,
     ServerRefused,
     ServerTooOld,
     ServerUnreachable,
@@ -77,7 +79,7 @@ from kernel.store.custody import Heartbeat
 from kernel.store.damage import check_record, is_damage, journal_damage
 from kernel.store.dead import DeadLetter, NoSuchLetter
 from kernel.store.erase import erase_namespace
-from kernel.store.exclusive import ConnectionLost, Exclusive, NoRoom, NotQueued
+from kernel.store.exclusive import ConnectionLost, Exclusive, Forbidden, NoRoom, NotQueued
 from kernel.store.gateway import FIRST, SINCE, first_entry, published_ms
 from kernel.store.instances import Beginning, Created, read_created
 from kernel.store.journal import (
@@ -114,6 +116,7 @@ from kernel.store.survey import Depths, KeyFacts, Place, QueueDepth
 from kernel.store.timers import Promoted, TimedOut, next_due
 from kernel.store.turns import CHUNK, NOT_EAGER, Eager, Fetched, History, Kept, Turned
 from kernel.store.vitals import Vitals, read_vitals
+from kernel.throttle import Throttle
 
 __all__ = [
     "AT_THE_END_TOO",
@@ -160,6 +163,7 @@ __all__ = [
     "Exclusive",
     "Fetched",
     "FolderUnusable",
+    "Forbidden",
     "Gone",
     "Heartbeat",
     "Held",
@@ -179,6 +183,7 @@ __all__ = [
     "Misconfigured",
     "NamespaceMismatch",
     "NamespaceMissing",
+    "NamespaceRefounded",
     "NoRoom",
     "NoServerBinary",
     "NoSuchCommand",
@@ -204,6 +209,7 @@ __all__ = [
     "Record",
     "Refused",
     "Reply",
+    "RightMissing",
     "Running",
     "SameCode",
     "Scheduling",
@@ -216,6 +222,7 @@ __all__ = [
     "StaleGeneration",
     "StaleTurn",
     "Store",
+    "Throttle",
     "TimedOut",
     "Turned",
     "Violation",

@@ -7,6 +7,8 @@ KernelError
 │   ├── EvictingServer          the server may drop what it was asked to keep
 │   ├── NamespaceMismatch       the namespace was made with another number of partitions
 │   ├── NamespaceMissing        nobody has used the namespace on that server yet
+│   ├── NamespaceRefounded      it was emptied under a worker, and founded in another way since
+│   ├── RightMissing            the server's user may not do what is needed
 │   ├── InvalidUrl              the URL names no server
 │   └── FolderUnusable          the embedded server's folder cannot be used
 ├── ServerUnreachable           nothing answers; trying again later may help
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 _PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@/]*@")
 _PASSWORD_ASKED: Final = re.compile(r"([?&]password=)[^&]*")
+_GRANT: Final = "Grant the user the rights that deploy/README.md lists."
+DENIED_IN_SCRIPT: Final = "The user executing the script can't"
+"""Words of a server, before 7.2, that refuses a command in a script for want of a right, as an ordinary error."""
 _LOGIN: Final = (
     "Authentication",
     "NOAUTH",
@@ -150,6 +155,33 @@ class NamespaceMissing(Misconfigured):
         """Namespaces that were found on the server, sorted; there may be more."""
 
 
+class RightMissing(Misconfigured):
+    """The user whose connection it is may not do what a client or a worker does."""
+
+    def __init__(self, what: str, error: str) -> None:
+        """``what``: a command and its key or channel."""
+        super().__init__(f"The Redis user may not do {what}: {error.rstrip('.')}. {_GRANT}")
+        self.what = what
+        self.error = error
+
+
+class NamespaceRefounded(Misconfigured):
+    """The server was emptied while it was in use, and somebody else founded the namespace anew, in another way."""
+
+    def __init__(self, namespace: str, *, partitions: int, seed: int, same_keys: bool) -> None:
+        super().__init__(
+            f"The server was emptied, and the namespace {namespace!r} was founded anew with {partitions} partitions and"
+            " another hash seed. Start this worker again.",
+        )
+        self.namespace = namespace
+        self.partitions = partitions
+        """Partitions that it has now."""
+        self.seed = seed
+        """Hash seed that it has now."""
+        self.same_keys = same_keys
+        """Whether its keys are named as before: only the hash seed is another one."""
+
+
 NAMESPACES_SHOWN_MAX: Final = 10
 
 
@@ -187,6 +219,11 @@ class ServerUnreachable(KernelError):
                 f"The Redis server at {where} refuses the login ({reason.rstrip('.')}). Put user and password into the"
                 " URL: redis://user:password@host:port/db."
             )
+        elif "READONLY" in reason:
+            message = (
+                f"The Redis server at {where} is a replica, which takes no writes ({reason.rstrip('.')}). Give the"
+                " URL of its primary, or redis+sentinel://… of its Sentinels, who know which one that is."
+            )
         elif "replicas have acknowledged" in reason:
             message = (
                 f"The Redis server at {where} has no replica that follows ({reason}). Connect one, or take"
@@ -221,9 +258,9 @@ class ServerRefused(KernelError):
         advice = {
             "OOM": "Raise maxmemory or clean up ended workflows; running ones go on.",
             "MISCONF": "The server cannot write its files: free the disk or mend its permissions.",
-            "NOPERM": "Grant the user the rights that deploy/README.md lists.",
+            "NOPERM": _GRANT,
             "NOAUTH": "Put user and password into the URL.",
-        }.get(error.partition(" ")[0], "See the server's log.")
+        }.get(error.partition(" ")[0], _GRANT if DENIED_IN_SCRIPT in error else "See the server's log.")
         super().__init__(f"Redis refused {call}: {error}. {advice}")
         self.call = call
         self.error = error

@@ -6,12 +6,15 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
+
+Entered = TypeVar("Entered")
 
 ECHO_S: Final = 0.1
 SUPERVISED: Final = "HEADRACE_SUPERVISED"
@@ -42,6 +45,27 @@ def on_signals(first: Callable[[], object], *, again: Callable[[], object]) -> G
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def until_stopped(
+    entered: AbstractAsyncContextManager[Entered], stop: asyncio.Event
+) -> AsyncGenerator[Entered | None]:
+    """Enter a context as long as nobody wants to stop; None: somebody did, and it was broken off before it stood.
+
+    So a worker whose server takes nothing, for which it waits without an end, ends when it is told to.
+    """
+    async with AsyncExitStack() as stack:
+        entering = asyncio.get_running_loop().create_task(stack.enter_async_context(entered), name="entering")
+        stopping = asyncio.get_running_loop().create_task(stop.wait(), name="stopping")
+        try:
+            await asyncio.wait([entering, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not entering.done():
+                entering.cancel()
+                await asyncio.wait([entering])
+        yield None if entering.cancelled() else entering.result()
 
 
 class Lifeline:

@@ -16,8 +16,9 @@ import structlog
 
 from actors.cli.connecting import WAIT_S, connect
 from actors.cli.errors import CommandError
+from actors.cli.exiting import exit_now, exit_soon
 from actors.cli.hash_seed import HASH_SEED, run_anew
-from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals
+from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals, until_stopped
 from actors.cli.loading import load_manager
 from actors.cli.options import add_common, positive, refuse_memory, seconds
 from actors.cli.supervisor import Supervisor
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PROCESSES_MAX: Final = 256
+STOP_S_MAX: Final = 10.0
+"""How long a worker that was told to stop may take beside its grace time and what it hands over."""
 
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -76,18 +79,27 @@ def worker(said: argparse.Namespace) -> int:
 async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: float) -> int:
     async with AsyncExitStack() as stack:
         stop = asyncio.Event()
-        stack.enter_context(on_signals(stop.set, again=_end_at_once))
+        stack.enter_context(on_signals(lambda: _stop_for_certain(stop, settings), again=_end_at_once))
         if os.environ.get(SUPERVISED):
             stack.enter_context(Lifeline(lambda: _orphaned(stop, settings)))
         stack.push_async_callback(manager.close)
         if not await connect(manager, wait_s=wait_s, stop=stop):
             return 0
         await _reseed(manager)
-        await stack.enter_async_context(
-            manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
-        )
-        await stop.wait()
+        working = manager.worker(concurrency=settings.concurrency, queues=settings.queues, grace=settings.grace_s)
+        worker = await stack.enter_async_context(until_stopped(working, stop))
+        refounded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if worker is not None:
+            worker.on_refounded = refounded.set_result
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), refounded]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        waits[0].cancel()
         log.info("draining", grace_s=settings.grace_s)
+    if refounded.done() and not stop.is_set():
+        run_anew(refounded.result())
+    if worker is not None and worker.threads_running:
+        exit_now(0)  # what runs there was handed over: it may not run beside its successor for longer than it must
+    exit_soon(0)
     return 0
 
 
@@ -129,6 +141,12 @@ def _child_command(said: argparse.Namespace) -> list[str]:
     return [sys.executable, "-m", "actors.cli", "worker", said.path, *words, *(["--verbose"] if said.verbose else [])]
 
 
+def _stop_for_certain(stop: asyncio.Event, settings: WorkerSettings) -> None:
+    """Drain; end when that takes longer than all that it waits for together."""
+    stop.set()
+    asyncio.get_running_loop().call_later(settings.grace_s + LEAVE_S_MAX + STOP_S_MAX, _end_at_once)
+
+
 def _orphaned(stop: asyncio.Event, settings: WorkerSettings) -> None:
     """Drain, since the supervisor is gone; end for certain, since the server may be gone with it."""
     stop.set()
@@ -138,5 +156,4 @@ def _orphaned(stop: asyncio.Event, settings: WorkerSettings) -> None:
 def _end_at_once() -> NoReturn:
     """End now: what this worker holds, others take over after the timeout."""
     log.warning("ended before it was drained; others take over what it held")
-    sys.stderr.flush()
-    os._exit(1)
+    exit_now(1)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.current import CurrentStep, set_current_step
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import StepTimedOut
 from actors.policy import polling_ms
 from actors.servers.mutator import Mutator, telling_apart
+from actors.servers.threads import Threads
 from actors.transaction import Transaction
+from kernel import keys
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
@@ -37,7 +38,7 @@ class Execution:
         self._mutator = Mutator(host)
         self._steps: dict[Held, CurrentStep] = {}
         self._canceled: set[Held] = set()
-        self._threads: ThreadPoolExecutor | None = None
+        self.threads: Final = Threads(host.hands.concurrency)
 
     def knows(self, target: str) -> bool:
         """Tell whether this worker has the code of a step."""
@@ -83,23 +84,9 @@ class Execution:
         if isinstance(definition, Query):
             return await self._query(definition, begun, args, kwargs)
         with telling_apart():
-            value = await self._in_thread(definition, args, kwargs)
+            call = partial(definition.function, *args, **kwargs)
+            value = await self.threads.run(_named(begun), call)
         return definition.encode_result(value)
-
-    async def _in_thread(
-        self, definition: StepDefinition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> object:
-        context = contextvars.copy_context()
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._host.hands.concurrency, thread_name_prefix="step")
-
-        def call() -> object:
-            try:
-                return context.run(definition.function, *args, **kwargs)
-            except StopIteration as error:  # a future cannot carry it, and would never be done
-                raise RuntimeError(f"the step raised StopIteration: {error}") from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _query(
         self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -158,5 +145,9 @@ class Execution:
 
     def close(self) -> None:
         """Let the threads end with what they run."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
+
+
+def _named(begun: Begun) -> str:
+    """Return what people call an attempt."""
+    return f"{keys.id_of(begun.held.address)}/{begun.command.label}"

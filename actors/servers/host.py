@@ -135,7 +135,8 @@ class Host:
         except (Refused, ServerUnreachable) as error:
             log.debug("work ended early", work=name, reason=str(error))
         except KernelError as error:
-            log.warning("work was refused by Redis; it is taken up again", work=name, error=str(error))
+            if not isinstance(error, ServerRefused) or self.store.space.throttle.due(f"{name} {error}"):
+                log.warning("work was refused by Redis; it is taken up again", work=name, error=str(error))
         except Exception:
             log.exception("work failed; it is taken up again", work=name)
 

@@ -11,16 +11,31 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from actors.errors import Failure, HeadraceError
 from actors.servers.lines import Lines
 from actors.transaction import Transaction
-from kernel import Appended, Begun, Conflict, ConnectionLost, Exclusive, KernelError, NoRoom, NotQueued, draw_nonce
+from kernel import (
+    Appended,
+    Begun,
+    Conflict,
+    ConnectionLost,
+    Exclusive,
+    Forbidden,
+    KernelError,
+    NoRoom,
+    NotQueued,
+    draw_nonce,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from actors.definitions import StepDefinition
     from actors.servers.host import Host
+
+log = structlog.get_logger(__name__)
 
 PAUSE_S_MIN: Final = 0.02
 PAUSE_S_MAX: Final = 0.5
@@ -87,7 +102,9 @@ class Mutator:
                 if not compare:
                     continue
                 # Without a pause it could lose a thousand times while Redis rebuilds the table of a large hash.
-            except (ConnectionLost, NoRoom):
+            except (ConnectionLost, NoRoom) as error:
+                if isinstance(error, Forbidden) and store.space.throttle.due("forbidden"):
+                    log.warning("mutations wait: the Redis user needs the rights of deploy/README.md", error=str(error))
                 compare = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)

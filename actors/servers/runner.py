@@ -27,6 +27,7 @@ from kernel import (
     Queued,
     Reader,
     Refused,
+    ServerRefused,
     ServerUnreachable,
     TimedOut,
     draw_nonce,
@@ -198,8 +199,10 @@ class Runner(Server):
         except KernelError as error:
             if is_damage(error):
                 self._host.left.add(held.address, error)
-            else:
+            elif not isinstance(error, ServerRefused):
                 log.exception("an outcome could not be recorded; it will be taken up again", step=begun.command.label)
+            elif self._host.store.space.throttle.due("an outcome"):
+                log.warning("outcomes cannot be recorded; they will be taken up again", error=str(error))
         finally:
             self._let_go(held)
 
@@ -301,9 +304,17 @@ class Runner(Server):
         tasks = [task for task in hands.held.values() if task is not None]
         for held in list(hands.held):
             self.cancel(held)
+        ending = self._execution.threads.ended(END_S_MAX)  # they were told, and some may look
         if tasks:
-            await asyncio.wait(tasks, timeout=END_S_MAX)
+            await asyncio.gather(asyncio.wait(tasks, timeout=END_S_MAX), ending)
+        else:
+            await ending
         self._execution.close()
+
+    @property
+    def threads_running(self) -> list[str]:
+        """What runs in a thread now, also of steps that are in other hands: ``<workflow's id>/<step>``."""
+        return self._execution.threads.running
 
     async def give_back(self) -> None:
         """Hand what Redis says is held here to other workers; also what was granted by a reply that never came."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 import structlog
 
-from kernel import KernelError
+from kernel import KernelError, ServerRefused, Throttle
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,7 @@ class Server(ABC):
     def __init__(self) -> None:
         """Stand ready."""
         self._task: asyncio.Task[None] | None = None
+        self._throttle = Throttle()
 
     @abstractmethod
     async def run(self) -> None:
@@ -53,7 +54,8 @@ class Server(ABC):
             except AssertionError:
                 log.exception("a bug in a server, please report it; it starts again", server=self.name)
             except KernelError as error:
-                log.warning("a server was interrupted and starts again", server=self.name, error=str(error))
+                if not isinstance(error, ServerRefused) or self._throttle.due(str(error)):
+                    log.warning("a server was interrupted and starts again", server=self.name, error=str(error))
             except Exception:
                 log.exception("a server failed and starts again", server=self.name)
             if self._task is None:

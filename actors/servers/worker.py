@@ -29,9 +29,11 @@ from actors.servers.runner import Runner
 from actors.servers.settings import LEAVE_S_MAX
 from actors.servers.timekeeper import Timekeeper
 from actors.servers.turner import Turner
-from kernel import BEATS_A_TIMEOUT, KernelError, Pulse
+from kernel import BEATS_A_TIMEOUT, KernelError, NamespaceRefounded, Pulse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.registry import Registry
     from actors.servers.server import Server
     from actors.servers.settings import WorkerSettings
@@ -71,11 +73,19 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reborn: asyncio.Task[None] | None = None
         self._stopping = False
+        self.on_refounded: Callable[[int], object] | None = None
+        """To be told that the server was emptied and the namespace founded anew by somebody else, with the new hash
+        seed: this worker does nothing any more, and its process is to be started anew. None: it goes on if it can."""
 
     @property
     def incarnation(self) -> str:
         """The name of this life of the worker."""
         return self._host.incarnation if self._host else ""
+
+    @property
+    def threads_running(self) -> list[str]:
+        """Steps that run in threads now, as ``<workflow's id>/<step>``; after ``stop`` those that others have."""
+        return self._host.runner.threads_running if self._host else []
 
     @property
     def host(self) -> Host:
@@ -161,6 +171,8 @@ class Worker:
         except BaseException:
             await self.kill()
             raise
+        if running := self.threads_running:
+            log.warning("steps run on in threads, which cannot be ended; others run them as well", steps=running)
         log.info("worker stopped", worker=host.incarnation)
 
     async def _drain(self, grace_s: float) -> None:
@@ -213,8 +225,9 @@ class Worker:
             async with asyncio.timeout(LEAVE_S_MAX):
                 if self._reaper is not None:
                     await self._reaper.inherit()
-                await host.runner.give_back()
                 await self._give_back_entries()
+                # Last of all that has to be done: a step in a thread runs on here until the process ends.
+                await host.runner.give_back()
                 await self._store.custody.fence(host.incarnation, "")
         except (KernelError, TimeoutError) as error:
             reason = str(error) or f"Redis did not answer within {LEAVE_S_MAX:g} s"
@@ -252,12 +265,37 @@ class Worker:
         await self._break_off()
         while True:
             try:
+                if not await self._found_again():
+                    return  # its process ends, or begins anew
                 await self._live(fallen=fallen)
                 break
             except KernelError as error:
                 log.warning("it could not begin its new life and tries again", error=str(error))
             await asyncio.sleep(REBIRTH_S)
         self._reborn = None
+
+    async def _found_again(self) -> bool:
+        """Found the namespace anew as it was, if it is gone; False: it was founded in another way, and this one ends.
+
+        A worker that is not among the living any more may owe that to a server that was emptied.
+        """
+        space = self._store.space
+        try:
+            if await space.found_again():
+                log.warning(
+                    "Redis was emptied: all workflows are gone; this worker founded the namespace anew, as it was",
+                    namespace=space.namespace,
+                )
+        except NamespaceRefounded as error:
+            if self.on_refounded is not None:
+                log.warning("Redis was emptied: all workflows are gone; this worker begins anew", error=str(error))
+                self.on_refounded(error.seed)
+                return False
+            if not error.same_keys:
+                raise
+            log.warning("Redis was emptied: all workflows are gone; this worker goes on", error=str(error))
+            space.seed = error.seed
+        return True
 
     def _about(self) -> str:
         about = {

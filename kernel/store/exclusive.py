@@ -18,8 +18,9 @@ from redis.exceptions import RedisError, ResponseError
 from kernel.errors import KernelError
 from kernel.refusals import Conflict, TooLarge, accepted
 from kernel.store.link import LOST, Lane, Words
-from kernel.store.pump import AWAY, ELSEWHERE, FULL, OUT_OF_MEMORY, error_text, error_word, refused
+from kernel.store.pump import AWAY, ELSEWHERE, FULL, OUT_OF_MEMORY, error_text, error_word, is_denied, refused
 from kernel.store.replies import listed
+from kernel.store.rights import lacks_plumbing
 from kernel.store.scripts import SCRIPTS
 from kernel.store.steps import Appended, Held, read_appended
 
@@ -37,6 +38,10 @@ for about 120 ms at the most, and needs twice as much memory again for that time
 
 class ConnectionLost(KernelError):
     """The connection broke, or its node cannot be asked now; whether the last call took effect is not known."""
+
+
+class Forbidden(ConnectionLost):
+    """The user may not watch or commit now, so no mutation can run; what was sent may have taken effect, or not."""
 
 
 class NoRoom(KernelError):
@@ -111,7 +116,7 @@ class Exclusive:
 
         Raises:
             Conflict: something watched has changed.
-            ConnectionLost: it may or may not have happened.
+            ConnectionLost, Forbidden: it may or may not have happened.
             NotQueued: the server is at maxmemory; not with ``compare``.
             NoRoom: the server takes no writes now, or the keys are too large to be compared.
             Obsolete, NotOwner, Ended …: nothing was written.
@@ -141,6 +146,8 @@ class Exclusive:
         if word in {*FULL, OUT_OF_MEMORY}:
             raise NoRoom(error_text(reply))
         self._check_node([reply])
+        if is_denied(reply):  # of the engine's own keys: what its author's code writes was tried, and fails by itself
+            raise Forbidden(error_text(reply))
         raise refused("complete", reply)
 
     async def _fingerprints(self) -> dict[bytes, bytes]:
@@ -161,11 +168,14 @@ class Exclusive:
         return dict(zip(keys, fingerprints, strict=True))
 
     def _check_node(self, replies: Sequence[object]) -> None:
-        """Raise ConnectionLost if this node cannot be asked now, or is not the one to ask."""
+        """Raise ConnectionLost if this node cannot be asked now, or is not the one to ask; or Forbidden."""
         for reply in replies:
             if isinstance(reply, ResponseError) and error_word(reply) in {*AWAY, *ELSEWHERE}:
                 self.usable = False
                 raise ConnectionLost(error_text(reply))
+            if isinstance(reply, ResponseError) and lacks_plumbing(reply):
+                self.usable = False
+                raise Forbidden(error_text(reply))
 
     async def _send(self, commands: Sequence[Words]) -> list[object]:
         try:

@@ -12,10 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kernel.store.link import BACKOFF_S_MAX, LOST
+from kernel.store.pump import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -36,17 +37,24 @@ costs no more than to subscribe again.
 """
 
 
+REREAD_S: Final = 30.0
+"""An ear that heard nothing for so long is rung once: what it waits for may have gone without a word (a FLUSHALL)."""
+
+
 class Ear:
     """One listener."""
 
     def __init__(self) -> None:
         """Nothing is heard yet."""
         self._rung = asyncio.Event()
+        self.rung_at = asyncio.get_running_loop().time()
+        """Loop time at which it was rung last, or made."""
         self.messages: deque[str] | None = None
         """What was said, for who wants to know; None for who only wants to know that."""
 
     def ring(self) -> None:
         """Something changed, or may have."""
+        self.rung_at = asyncio.get_running_loop().time()
         self._rung.set()
 
     async def heard(self) -> None:
@@ -107,10 +115,15 @@ class Hearing:
         while True:
             try:
                 await self._hear_once()
+            except ResponseError as error:
+                refusal = refused("SUBSCRIBE", error)
+                if self._space.throttle.due(str(refusal)):
+                    log.warning("a subscription is refused, trying again", error=str(refusal))
             except (*LOST, RedisError) as error:
                 log.debug("subscription lost, making it anew", error=str(error))
             except Exception:
                 log.exception("a subscription failed and is made anew")
+            self._ring_late()
             # Who waits for a message asks for nothing else, and so nobody else may have learned who serves now.
             await self._space.learn_topology()
             await asyncio.sleep(BACKOFF_S_MAX / 5)
@@ -157,6 +170,15 @@ class Hearing:
             await asyncio.sleep(PROBE_S)
             if self._heard_at < asked_at:
                 raise RedisTimeoutError(f"the subscription gave no sign of life for {PROBE_S:g} s")
+            self._ring_late()
+
+    def _ring_late(self) -> None:
+        """Ring who has heard nothing for long."""
+        now = asyncio.get_running_loop().time()
+        for ears in self._ears.values():
+            for ear in ears:
+                if now - ear.rung_at >= REREAD_S:
+                    ear.ring()
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         """Keep the subscription as wide as there are listeners."""

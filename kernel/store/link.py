@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -17,16 +18,23 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from kernel.errors import ServerUnreachable, masked
-from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail
+from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail, refused
+from kernel.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+
+    from redis.exceptions import ResponseError
 
     from kernel.store.scripts import Script
 
 log = structlog.get_logger(__name__)
 
 PUMPS: Final = 2
+TELL_FIRST_S: Final = 5.0
+"""How long a link fails before it is said again, and why: a failover, or a restart of the server, takes less."""
+TELL_AGAIN_S: Final = 30.0
+"""How often from then on."""
 
 
 class Link:
@@ -61,10 +69,15 @@ class Link:
         self._closed = False
         self.broken = False
         """Whether the loss of a connection was told, and nothing was answered since."""
+        self.failing: Final[set[Pump]] = set()
+        """Those that could not do the last that they were asked for, and try again."""
+        self._failing_since = self._tell_at = 0.0
+        self._failed_at = -math.inf
         self._watched: Final[dict[asyncio.Timeout, None]] = {}  # in an order, so that simulations repeat themselves
         """Blocks that are to be left when it breaks."""
         self.full = False
-        """Whether the server was found unable to write its files, and took nothing since."""
+        """Whether the server refused what can be sent again until it is taken, and took nothing since."""
+        self._throttle = Throttle()
 
     def call(
         self,
@@ -132,21 +145,43 @@ class Link:
             for heard in self.on_restored:
                 heard()
 
-    def answered(self) -> None:
-        """A pump has got what it asked for, after the connection was lost."""
-        self.broken = False
-        log.warning("connection to Redis is back", server=masked(self.url))
+    def failed(self, pump: Pump, error: BaseException) -> None:
+        """A pump could not do what it was asked for, and tries again; who waits without an end says so now and then."""
+        now = asyncio.get_running_loop().time()
+        if now - self._failed_at > TELL_AGAIN_S:
+            self._failing_since, self._tell_at = now, now + TELL_FIRST_S
+        self._failed_at = now
+        self.failing.add(pump)
+        if self.patience_s is None and now >= self._tell_at:
+            self._tell_at = now + TELL_AGAIN_S
+            why = str(ServerUnreachable(self.url, str(error) or type(error).__name__))
+            log.warning("still waiting for Redis", for_s=round(now - self._failing_since), why=why)
 
-    def found_full(self, error: Exception) -> None:
-        """A pump was refused a write, since the server cannot write its files; it sends it again until it can."""
-        if not self.full:
-            self.full = True
-            log.warning("Redis cannot write its files, waiting until it can", server=masked(self.url), error=str(error))
+    def succeeded(self, pump: Pump) -> None:
+        """A pump has got what it asked for, after something had failed."""
+        self.failing.discard(pump)
+        if self.failing:
+            return  # of a server that takes reads alone the one has its answer, while the other waits to write
+        self._failed_at = -math.inf
+        if self.broken:
+            self.broken = False
+            log.warning("connection to Redis is back", server=masked(self.url))
+
+    def gave_up(self, pump: Pump) -> None:
+        """A pump leaves what it could not do to others, or has told its callers so."""
+        self.failing.discard(pump)
+
+    def found_full(self, error: ResponseError) -> None:
+        """A pump was refused a write, by a full disk or for want of a right; it sends it again until it is taken."""
+        self.full = True
+        why = refused("what is to be written", error)
+        if self._throttle.due(str(why)):
+            log.warning("Redis takes no writes, waiting until it does", server=masked(self.url), why=str(why))
 
     def has_room(self) -> None:
         """What was refused was taken now."""
-        self.full = False
-        log.warning("Redis can write its files again", server=masked(self.url))
+        self.full, self._throttle = False, Throttle()
+        log.warning("Redis takes writes again", server=masked(self.url))
 
     async def close(self) -> None:
         """End all connections; calls without an answer fail."""

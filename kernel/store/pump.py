@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kernel.errors import LinkChanged, ServerRefused, ServerUnreachable
+from kernel.errors import DENIED_IN_SCRIPT, LinkChanged, ServerRefused, ServerUnreachable
 from kernel.store.scripts import SCRIPTS, Script
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ class Pump:
                 lane = self._lane or await self._open_lane()
                 batch = _that_hold(batch)
                 batch = batch and await self._resolve(batch, await lane.send([call.words for call in batch]))
-                if self._link.broken:
-                    self._link.answered()
+                if not batch and (self._link.broken or self._link.failing):
+                    self._link.succeeded(self)
                 if self._link.full and not batch and waited:
                     self._link.has_room()
                 waited = bool(batch)
@@ -175,12 +175,15 @@ class Pump:
                 since = since or loop.time()
                 await self._break(error)
                 batch = [call for call in batch if not call.future.done()]
+                self._link.failed(self, error)
                 if self._link.on_moved is not None:
                     for call in batch:
                         self._link.on_moved(call)
+                    self._link.gave_up(self)
                     return
                 if patience_s is not None and loop.time() - since > patience_s:
                     fail(batch, ServerUnreachable(self._link.url, str(error) or type(error).__name__))
+                    self._link.gave_up(self)
                     return
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
@@ -213,29 +216,30 @@ class Pump:
                 if not future.done():
                     future.set_result(reply)
                 continue
-            word = error_word(reply)
-            if reason := self._again(call, word):
+            if reason := self._again(call, reply):
                 reasons[reason] = reply
                 again.append(call)
-            elif word in ELSEWHERE and self._link.on_moved is not None:
+            elif error_word(reply) in ELSEWHERE and self._link.on_moved is not None:
                 self._link.on_moved(call)
             elif not future.done():
                 future.set_exception(refused(call.name, reply))
         if "away" in reasons:
             raise RedisConnectionError(error_text(reasons["away"]))
         if "full" in reasons:
-            # The connection is as good as before, and nothing was lost: only what writes has to wait.
+            # The connection is as good as before, and nothing was lost: only what is refused has to wait.
             self._link.found_full(reasons["full"])
             await asyncio.sleep(BACKOFF_S_MAX)
         elif again and self._lane is not None:
             await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
         return again
 
-    def _again(self, call: Call, word: str) -> str:
+    def _again(self, call: Call, error: ResponseError) -> str:
         """Return why a refused call has to be sent again; empty: it has not."""
+        word = error_word(error)
         if word == "NOSCRIPT" and call.script is not None:
             return "script"
-        if word in FULL and self._link.patience_s is None:
+        # The engine's own calls: a right that was taken away is given back one day, and then nothing was lost.
+        if self._link.patience_s is None and (word in FULL or (call.script is not None and is_denied(error))):
             return "full"
         return "away" if word in AWAY else ""
 
@@ -281,6 +285,13 @@ def error_word(error: ResponseError) -> str:
         return known[name]
     nested = _NESTED.search(str(error))
     return nested[1] if nested else str(error).partition(" ")[0]
+
+
+def is_denied(error: ResponseError) -> bool:
+    """Tell whether a call was refused since the user lacks a right for it, or for a command of its script."""
+    text = str(error)
+    # "NOPERM" in the middle: an EXEC is aborted "because of" it. Before 7.2 a script says it in words alone.
+    return error_word(error) == "NOPERM" or "NOPERM" in text or DENIED_IN_SCRIPT in text
 
 
 def error_text(error: ResponseError) -> str:

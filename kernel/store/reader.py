@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from kernel.errors import ServerRefused
 from kernel.store.lanes import REPLY_S_MAX
 from kernel.store.link import BACKOFF_S_MAX, LOST, Lane
-from kernel.store.pump import AWAY, ELSEWHERE, OUT_OF_MEMORY, error_word
+from kernel.store.pump import AWAY, ELSEWHERE, OUT_OF_MEMORY, error_text, error_word
 from kernel.store.replies import listed
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ class Reader:
                 await self._lost()
                 return None
             if not _is_missing(reply):
-                log.warning("a read was refused, trying again", error=str(reply), streams=self._streams)
+                refusal = ServerRefused("a read", error_text(reply))
+                if self._space.throttle.due(str(refusal)):
+                    log.warning("reads are refused, trying again", error=str(refusal))
                 await self.close()
                 await asyncio.sleep(BACKOFF_S_MAX)
                 return None

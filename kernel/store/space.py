@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.compatibility import check_server
-from kernel.errors import Misconfigured, NamespaceMismatch, NamespaceMissing, ServerUnreachable
+from kernel.errors import Misconfigured, NamespaceMismatch, NamespaceMissing, NamespaceRefounded, ServerUnreachable
 from kernel.store import keys
 from kernel.store.keys import Keys, tag, valid_namespace
 from kernel.store.link import LOST, Call, Lane, Link, Words
@@ -22,7 +22,9 @@ from kernel.store.namespaces import find_namespaces
 from kernel.store.payloads import Payloads
 from kernel.store.pump import fail, refused
 from kernel.store.replies import listed
+from kernel.store.rights import check_rights
 from kernel.store.scripts import SCRIPTS
+from kernel.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -72,12 +74,14 @@ class Space:
         now_ms: Callable[[], int] | None = None,
         codec: Codec | None = None,
         founds: bool = True,
+        works: bool = False,
     ) -> None:
         """Prepare; ``open`` connects.
 
         ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a
         server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests. ``codec``:
-        what payloads pass through. ``founds``: whether a namespace that is not there is made.
+        what payloads pass through. ``founds``: whether a namespace that is not there is made. ``works``: whether a
+        worker runs on it, which needs more rights.
         """
         if not valid_namespace(namespace):
             raise Misconfigured(
@@ -98,6 +102,9 @@ class Space:
         self._rehousing: asyncio.Task[None] | None = None
         self._virtual = now_ms
         self._founds = founds
+        self._works = works
+        self.throttle: Final = Throttle()
+        """For what those who use it have to say again and again."""
         self.keys = Keys(namespace, 1)
         self.offset_ms = 0
         """The server's clock minus ours, as measured at the opening."""
@@ -124,7 +131,7 @@ class Space:
         """Connect, check the server, and found the namespace or read how it was founded.
 
         Raises:
-            ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch: with what to do.
+            ServerUnreachable, ServerTooOld, EvictingServer, NamespaceMismatch, RightMissing: with what to do.
             NamespaceMissing: it is not there, and none is to be made.
         """
         try:
@@ -136,6 +143,8 @@ class Space:
         try:
             if not self.connector.is_memory:
                 await self._check(lane)
+                if self._founds:  # who only looks may well have fewer rights
+                    await check_rights(lane, self.keys, works=self._works)
         except (*LOST, RedisError) as error:
             raise ServerUnreachable(self.connector.url, str(error) or type(error).__name__) from error
         finally:
@@ -181,6 +190,24 @@ class Space:
         for reply in await asyncio.gather(*calls):
             if (others := int(listed(reply)[0])) != recorded:
                 raise NamespaceMismatch(self.namespace, recorded=others, asked=recorded)
+
+    async def found_again(self) -> bool:
+        """Found the namespace as it was opened, should the server have been emptied since; True: it had been.
+
+        So that whoever opens it next finds the partitions and the hash seed that those who use it have.
+
+        Raises:
+            NamespaceRefounded: somebody else founded it first, in another way. Nothing was changed.
+        """
+        metas = [keys.shared(one, "meta") for one in self.keys.tags]
+        there = await asyncio.gather(*(self.send(meta, "EXISTS", meta) for meta in metas))
+        partitions = self.keys.partitions
+        recorded = [int(field) for field in await self._found_in(0, partitions, self.seed)]
+        if recorded != [partitions, FORMAT, self.seed]:
+            same_keys = recorded[:2] == [partitions, FORMAT]
+            raise NamespaceRefounded(self.namespace, partitions=recorded[0], seed=recorded[2], same_keys=same_keys)
+        await asyncio.gather(*(self._found_in(number, partitions, self.seed) for number in range(1, partitions)))
+        return not all(there)
 
     async def _found_in(self, partition: int, partitions: int, seed: int) -> list[bytes]:
         name = tag(self.namespace, partition)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+import time
 
-from actors import OutcomeUnknown, Step, WorkflowManager
+import pytest
+from structlog.testing import capture_logs
+
+from actors import OutcomeUnknown, Step, WorkflowManager, current_step
+from actors.servers import runner as runner_module
 from tests.api.watching import begin_for, in_state, seen
 
 
@@ -159,3 +165,63 @@ async def test_what_a_stopping_worker_was_granted_and_never_began_is_run_by_anot
             async with asyncio.timeout(0.4):
                 assert await handle.result() == "charged"
     assert ran == [1]
+
+
+async def test_a_step_in_a_thread_is_told_to_end_and_has_ended_before_another_worker_has_it(
+    manager: WorkflowManager,
+) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    @manager.action(name="grind", retry=True)
+    def grind() -> bool:
+        if began.is_set():
+            return ended.is_set()
+        began.set()
+        while not current_step().canceled:
+            time.sleep(0.001)
+        time.sleep(0.1)  # what it does to end well
+        ended.set()
+        return False
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> bool:
+        return await step.run_action(grind)
+
+    async with manager.worker() as first:
+        handle = await manager.start(flow)
+        await asyncio.to_thread(began.wait, 10)
+        async with manager.worker():
+            with capture_logs() as logged:
+                await first.stop(grace_s=0)
+            assert first.threads_running == []
+            assert await handle.result(), "another worker ran it beside the first"
+    assert "warning" not in {line["log_level"] for line in logged}
+
+
+async def test_a_worker_says_which_steps_run_on_in_threads_after_it_has_left(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "END_S_MAX", 0.01)
+    began, go = threading.Event(), threading.Event()
+
+    @manager.action(name="grind", retry=True)
+    def grind() -> None:
+        began.set()
+        go.wait(20)
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> None:
+        await step.run_action(grind)
+
+    try:
+        async with manager.worker() as worker:
+            handle = await manager.start(flow.with_options(id="w"))
+            await asyncio.to_thread(began.wait, 10)
+            with capture_logs() as logged:
+                await worker.stop(grace_s=0)
+            assert worker.threads_running == ["w/grind"]
+            assert [line["steps"] for line in logged if "steps run on in threads" in line["event"]] == [["w/grind"]]
+            (step,) = await handle.steps()
+            assert step.state == "queued"
+    finally:
+        go.set()

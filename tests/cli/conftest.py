@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 FLOWS = """
 from __future__ import annotations
 import asyncio, os
+import time
 from datetime import timedelta
 from pathlib import Path
-from actors import RetryPolicy, Step, WorkflowManager
+from actors import RetryPolicy, Step, WorkflowManager, current_step
 
 manager = WorkflowManager(worker_timeout=1)
 nothing = 5
@@ -41,6 +42,16 @@ async def dawdle(length_s: float) -> str:
     await asyncio.sleep(length_s)
     return os.environ.get("PYTHONHASHSEED", "")
 
+@manager.action(retry=True)
+def grind(length_s: float) -> int:
+    attempt = current_step().attempt
+    time.sleep(length_s / attempt)
+    return attempt
+
+@manager.action(retry=True)
+async def ponder(length_s: float) -> None:
+    await asyncio.to_thread(time.sleep, length_s)
+
 @manager.workflow(name="checkout")
 async def checkout(step: Step, cart_id: str, cents: int = 5) -> str:
     return await step.run_action(charge, cart_id, cents=cents)
@@ -52,6 +63,14 @@ async def declined(step: Step) -> None:
 @manager.workflow(name="slow")
 async def slow(step: Step, length_s: float) -> str:
     return await step.run_action(dawdle, length_s)
+
+@manager.workflow(name="ground")
+async def ground(step: Step, length_s: float) -> int:
+    return await step.run_action(grind, length_s)
+
+@manager.workflow(name="pondered")
+async def pondered(step: Step, length_s: float) -> None:
+    await step.run_action(ponder, length_s)
 
 @manager.action(name="draw", queue="gpu")
 async def draw() -> None: ...

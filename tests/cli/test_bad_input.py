@@ -28,7 +28,10 @@ if TYPE_CHECKING:
         ("start shop.flows:nothing checkout", "is a int: name a WorkflowManager or a workflow"),
         ("start shop.broken:manager checkout", "failed at shop/broken.py:3: ZeroDivisionError: division by zero"),
         ("start shop.wrong:manager checkout", "failed at shop/wrong.py:1: SyntaxError"),
-        ("start shop.flows:manager", "name the workflow after it (it has: checkout, declined, drawn, parked, slow)"),
+        (
+            "start shop.flows:manager",
+            "name the workflow after it (it has: checkout, declined, drawn, ground, parked, pondered, slow)",
+        ),
         ("start shop.flows:manager chekout", "no workflow is registered as 'chekout' (known: checkout"),
         ("start shop.flows:manager checkout {cart", "are not JSON"),
         ("start shop.flows:manager checkout 5", "neither a JSON object nor an array: write [5]"),

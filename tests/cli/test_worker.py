@@ -52,6 +52,35 @@ def test_what_does_not_end_within_the_grace_time_goes_to_another_worker_at_once(
     until(lambda: "completed" in run("show", "moved").out)
 
 
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("1", "ground", "steps=stuck/grind"),
+        ("2", "ground", "steps=stuck/grind"),
+        ("1", "pondered", "ended without waiting for threads"),
+    ],
+)
+def test_a_worker_ends_though_a_thread_runs_on(
+    run: Run, program: Callable[..., Program], until: Until, case: tuple[str, str, str]
+) -> None:
+    processes, flow, said = case
+    leaving = program("worker", "shop.flows:manager", "--grace", "0", "--processes", processes)
+    until(lambda: leaving.said.count("worker started") == int(processes))
+    run("start", "shop.flows:manager", flow, "[60]", "--id", "stuck")
+    until(lambda: is_running(run, "stuck"))
+
+    leaving.signal(signal.SIGTERM)
+
+    assert leaving.wait(15.0) == 0
+    assert said in leaving.said
+    assert (flow == "ground") != ("ended without waiting" in leaving.said), (
+        "for a step's thread it does not wait at all"
+    )
+    assert "worker stopped" in leaving.said
+    assert "queued" in run("show", "stuck").out, "it was handed over"
+
+
 def test_a_second_signal_ends_a_worker_at_once(run: Run, worker: Program, until: Until) -> None:
     run("start", "shop.flows:manager", "slow", "[30]", "--id", "long")
     until(lambda: is_running(run, "long"))
@@ -185,6 +214,34 @@ def test_a_worker_does_not_wait_for_what_waiting_does_not_mend(
 
     assert answer in error
     assert "sesame" not in error
+
+
+def test_a_worker_whose_server_is_a_replica_ends_when_it_is_told_to(
+    run: Run, program: Callable[..., Program], until: Until, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedServer.open(project / "own") as server:
+        monkeypatch.setenv("HEADRACE_URL", server.url)
+        assert run("start", "shop.flows:manager", "checkout", '["c"]').code == 0
+        assert ask(server.socket, b"REPLICAOF 127.0.0.1 1") == b"+OK"
+        worker = program("worker", "shop.flows:manager")
+        until(lambda: "READONLY" in worker.said)
+
+        worker.signal(signal.SIGTERM)
+
+        assert worker.wait(10.0) == 0
+        assert "Traceback" not in worker.said
+
+
+def test_a_worker_under_which_the_namespace_was_founded_anew_begins_anew_under_its_seed(
+    run: Run, worker: Program, until: Until, embedded_server: EmbeddedServer
+) -> None:
+    founded = "redis.call('HSET', '{default:0}:meta', 'partitions', 12, 'format', 1, 'seed', 7)"
+    assert ask(embedded_server.socket, f"EVAL \"redis.call('FLUSHALL') return {founded}\" 0".encode()) == b":3"
+
+    until(lambda: worker.said.count("worker started") == 2)
+
+    assert "this worker begins anew" in worker.said
+    assert run("start", "shop.flows:manager", "slow", "[0]", "--wait").out == '"7"\n'
 
 
 def test_a_worker_logs_failures_under_the_ids_that_people_know(run: Run, worker: Program, until: Until) -> None:

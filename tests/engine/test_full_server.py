@@ -44,6 +44,7 @@ def node(place: Standalone) -> Iterator[Node]:
     place.server.limit_files(None)
     place.server.ask("CONFIG", "SET", "maxmemory", "0")
     place.server.ask("REPLICAOF", "NO", "ONE")
+    place.server.set(appendfsync="everysec")
 
 
 class Shop:
@@ -208,6 +209,8 @@ async def test_nobody_is_taken_for_dead_while_no_heartbeat_can_be_written(node: 
 
 
 async def test_nobody_is_taken_for_dead_when_the_server_comes_back(node: Node) -> None:
+    # Else what was written while the file was being synced, on a slow disk, would be lost with the server.
+    node.set(appendfsync="always")
     async with working(node, workers=2) as (shop, workers):
         before = [worker.incarnation for worker in workers]
         handle = await shop.manager.start(shop.buy)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from redis.exceptions import AuthenticationError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from structlog.testing import capture_logs
 
 from kernel.errors import LinkChanged, ServerUnreachable
 from kernel.memory import drop_memory_server
+from kernel.store import link as link_module
 from kernel.store.connect import connector
 from kernel.store.hearing import Hearing
 from kernel.store.link import Link
@@ -172,6 +174,54 @@ async def test_a_server_that_may_only_be_read_is_waited_for_no_longer_than_the_p
         await link.send("k", "SET", "k", 1)
     assert "secret" not in str(caught.value)
     assert link.broken
+    await link.close()
+
+
+async def test_a_link_that_waits_without_an_end_says_now_and_then_that_it_does_and_why(
+    runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "TELL_FIRST_S", 0.0)
+    refused = 0
+
+    def reads_only(words: Words) -> object:
+        nonlocal refused
+        if words[0] != "SET" or refused == 3:
+            return b"OK"
+        refused += 1
+        return ReadOnlyError("You can't write against a read only replica.")
+
+    link = Link(Server(reads_only).connect, url="redis://fake", patience_s=None)
+    with capture_logs() as logged:
+        writing = link.send("k", "SET", "k", 1)
+        while refused < 2:
+            assert await link.send("k", "GET", "k") == b"OK"
+        assert await writing == b"OK"
+    lost, waiting, back = (line["event"] for line in logged)
+    assert (lost, back) == ("connection to Redis lost, trying again", "connection to Redis is back")
+    assert waiting == "still waiting for Redis"
+    assert "is a replica, which takes no writes" in logged[1]["why"]
+    await link.close()
+
+
+async def test_a_refused_login_is_what_a_link_that_cannot_connect_waits_for(
+    runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "TELL_FIRST_S", 0.0)
+    monkeypatch.setattr(link_module, "TELL_AGAIN_S", 0.0)
+    tries = 0
+
+    async def connect() -> FakeLane:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise AuthenticationError("invalid username-password pair or user is disabled.")
+        return await Server(echo).connect()
+
+    link = Link(connect, url="redis://:secret@fake", patience_s=None)
+    with capture_logs() as logged:
+        assert await link.send("k", "ECHO", 1) == 1
+    assert [line["event"] for line in logged] == ["still waiting for Redis"] * 3
+    assert all("refuses the login" in line["why"] and "secret" not in line["why"] for line in logged)
     await link.close()
 
 
