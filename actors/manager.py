@@ -311,7 +311,9 @@ class WorkflowManager(ShortForms, Registry):
     async def cancel_many(self, *, cleanup: bool = False, **selection: Unpack[Selection]) -> int:
         """Cancel all that have not ended and fit the selection (that of ``list``); return how many were canceled.
 
-        What is started while this runs is left alone. Raises InvalidOption.
+        Without a selection that is everything that has not ended. What is started while this runs is left alone.
+
+        Raises InvalidOption.
         """
         return await bulk.cancel_many(self, selection, cleanup=cleanup)
 
