@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.current import CurrentStep, set_current_step
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
 from actors.errors import StepTimedOut
 from actors.policy import polling_ms
-from actors.servers.mutator import Mutator, telling_apart
+from actors.servers.mutator import Mutator, StepRaised, telling_apart
 from actors.transaction import Transaction
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
     from kernel import Begun, Held
+
+
+_NOT_THE_STEPS: Final = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+"""What comes from outside a step, though it is raised in it."""
 
 
 class NotYet(Exception):
@@ -50,9 +54,20 @@ class Execution:
             UnknownDefinition: this worker does not have its code.
             StepTimedOut: it took longer than it may.
             NotYet: a polled query found nothing.
-            StepRaised: its own code raised what the engine raises too; the cause is the step's failure.
+            StepRaised: its own code raised what the engine raises too, or what is no Exception; the cause is the step's
+                failure.
             Exception: whatever its code raises.
+            KeyboardInterrupt: somebody interrupts this process.
         """
+        try:
+            return await self._run(begun)
+        except (Exception, *_NOT_THE_STEPS):
+            raise
+        except BaseException as error:
+            # Let through, it would end the task without an outcome, and SystemExit the worker.
+            raise StepRaised(type(error).__name__) from error
+
+    async def _run(self, begun: Begun) -> bytes | None:
         command = begun.command
         definition = self._host.registry.get_step(command.target)
         args, kwargs = definition.decode_arguments(command.arguments)
@@ -98,6 +113,8 @@ class Execution:
                 return context.run(definition.function, *args, **kwargs)
             except StopIteration as error:  # a future cannot carry it, and would never be done
                 raise RuntimeError(f"the step raised StopIteration: {error}") from error
+            except (KeyboardInterrupt, GeneratorExit) as error:  # nobody interrupts a thread: it is its own
+                raise StepRaised(type(error).__name__) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
