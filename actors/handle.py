@@ -365,8 +365,9 @@ class WorkflowHandle(Generic[R_co]):
         """Cancel it; False: it had ended before.
 
         Nothing new runs, running async steps are cancelled, results of steps are dropped. With ``cleanup`` the
-        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first;
-        cancelling a second time ends it at once, and so does cancelling what has not started yet.
+        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first. While
+        they do, a further call with ``cleanup`` changes nothing; one without ends it at once, and they are dropped.
+        What has not started yet ends at once.
 
         Raises:
             WorkflowNotFound: there is no such instance.
