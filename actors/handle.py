@@ -11,6 +11,7 @@ from actors.damaged import damaged, naming_damage, reading
 from actors.errors import InvalidOption, WorkflowCanceled, WorkflowNotFound
 from actors.events import EventType, encode_error, encode_event, name_of
 from actors.history import HistoryEntry, read_history
+from actors.obstacles import code_missing, step_code_missing, steps_waiting_for_worker
 from actors.options import Duration, check_name, duration_ms
 from actors.payload import checked_codec, unpack
 from actors.results import Canceled, Completed, Failed, InProgress, Status
@@ -30,7 +31,6 @@ from actors.views import (
     CODEC_ADVICE,
     Snapshot,
     StepView,
-    code_missing,
     command_name,
     mark_unreadable,
     name_running,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from actors.definitions import Workflow
     from actors.manager import WorkflowManager
-    from kernel import Store
+    from kernel import Command, Store
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -87,30 +87,34 @@ class WorkflowHandle(Generic[R_co]):
         with reading(self.address):
             status = read_status(record, opened, result, self._decode)
         if isinstance(status, InProgress):
-            status = replace(await self._with_names(status), waiting=await self._waiting(record))
+            fields = await self._asked(status)
+            with reading(self.address):
+                names = {seq: command_name(field) for seq, field in fields.items() if field is not None}
+                waiting = await self._waiting(record, list(steps_waiting_for_worker(opened, fields)))
+                status = replace(name_running(status, names), waiting=waiting)
         return cast("Status[R_co]", status)
 
-    async def _with_names(self, status: InProgress) -> InProgress:
+    async def _asked(self, status: InProgress) -> dict[int, bytes | None]:
+        """Return the journal's fields of the first open steps, by number."""
         instances = (await self._manager.store()).instances
-        named = status.running[:NAMED_MAX]
+        numbers = [step.seq for step in status.running[:NAMED_MAX]]
         with naming_damage(self.address):
-            fields = await asyncio.gather(
-                *(instances.field(self.address, "journal", f"c{step.seq}", stored=True) for step in named)
+            found = await asyncio.gather(
+                *(instances.field(self.address, "journal", f"c{seq}", stored=True) for seq in numbers)
             )
-        with reading(self.address):
-            names = {
-                step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None
-            }
-        return name_running(status, names)
+        return dict(zip(numbers, found, strict=True))
 
-    async def _waiting(self, record: dict[str, bytes]) -> str:
-        if record["appended"] == record["consumed"]:
+    async def _waiting(self, record: dict[str, bytes], steps: list[Command]) -> str:
+        if record["appended"] == record["consumed"] and not steps:
             return ""
         custody = (await self._manager.store()).custody
-        living, about = await asyncio.gather(custody.living(), custody.about())
-        missing = code_missing(record, (about[beat.worker] for beat in living if beat.worker in about))
-        why = missing or unreadable(record)
-        return why if missing or not why else f"{why}: {CODEC_ADVICE}"
+        living, described = await asyncio.gather(custody.living(), custody.about())
+        about = [described[beat.worker] for beat in living if beat.worker in described]
+        if missing := code_missing(record, about):
+            return missing
+        if why := unreadable(record):
+            return f"{why}: {CODEC_ADVICE}"
+        return next((why for step in steps if (why := step_code_missing(step, about))), "")
 
     async def steps(self) -> list[StepView]:
         """Return its steps in the order asked for, with attempts, errors, times and results.
