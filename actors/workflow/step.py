@@ -94,12 +94,19 @@ class Step:
         """Start a child workflow; the future brings its result.
 
         It raises WorkflowFailed if the child failed, StepCanceled if somebody canceled it, OutcomeUnknown if it was
-        deleted before its result came. Raises InvalidArguments here, before anything is asked for.
+        deleted before its result came. Raises InvalidArguments here, before anything is asked for, and InvalidOption if
+        the child's ``id`` is the instance's own.
         """
         if getattr(workflow, "kind", None) != "workflow":
             _refuse_kind("workflow", workflow)
         commands = self._commands
         name, options = workflow.name, workflow.options
+        if options.id == self.workflow_id:
+            raise InvalidOption(
+                f"step.run_workflow({name}.with_options(id={shown(options.id)}), …) at {author_site()}: that is this "
+                f"instance itself, which would wait for its own end: give the child another id, or begin anew by "
+                f"{name}.continue_as_new(…)"
+            )
         command = Command(
             "child",
             name,

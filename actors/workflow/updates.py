@@ -7,15 +7,16 @@ decision that the handler's other effects are part of.
 from __future__ import annotations
 
 import inspect
-from asyncio import CancelledError
 from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
+from actors.calls import answering
 from actors.definitions.base import local_names
 from actors.errors import Failure, InvalidArguments, InvalidDefinition
 from actors.options import check_name
 from actors.signature import FunctionCodec
+from actors.workflow.disposal import Disposed
 from actors.workflow.frames import author_site
 from kernel import Command, Reply, write_reply
 
@@ -103,7 +104,9 @@ class Updates:
         handler = self._handlers[event.name]
         self._running[event.number] = event
         work = self._answer(event, handler)
-        _ = self._loop.create_task(work, name=f"update {event.name} {event.number}", context=handler.context.copy())
+        context = handler.context.copy()
+        context.run(answering.set, event.name)
+        _ = self._loop.create_task(work, name=f"update {event.name} {event.number}", context=context)
 
     async def _answer(self, event: Event, handler: _Handler) -> None:
         reply = await _reply(event, handler)
@@ -131,7 +134,9 @@ async def _reply(event: Event, handler: _Handler) -> Reply:
         if inspect.isawaitable(value):
             value = await value
         return Reply("ok", handler.codec.encode_result(cast("object", value)))
-    except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever the author's code raises is the reply
+    except (Disposed, GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever the author's code raises is the reply
         return Reply("failed", Failure.from_exception(error, kind="UpdateFailed").encode())
 
 

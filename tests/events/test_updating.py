@@ -113,6 +113,27 @@ async def test_the_error_of_a_handler_is_raised_and_the_workflow_goes_on(manager
         assert await handle.update("close") == []
 
 
+@pytest.mark.parametrize("error", ["Stop", "SystemExit"])
+async def test_what_is_no_exception_is_raised_at_the_caller_too(manager: WorkflowManager, error: str) -> None:
+    class Stop(BaseException):
+        pass
+
+    @manager.workflow
+    async def flow(step: Step) -> str:
+        @step.update_handler
+        async def leave() -> None:
+            raise Stop if error == "Stop" else SystemExit(3)
+
+        return await step.await_event("end", str)
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        with pytest.raises(UpdateFailed, match=error):
+            await handle.update("leave", timeout=5)
+        await handle.send_event("end", "done")
+        assert await handle.result() == "done"
+
+
 async def test_what_is_sent_before_the_handler_is_registered_waits(manager: WorkflowManager) -> None:
     @manager.workflow
     async def late(step: Step) -> None:
