@@ -424,6 +424,8 @@ def _standing(asked: int, refused: int) -> str:
 
 
 def _checked_codec(codec: Codec | None) -> Codec | None:
+    if isinstance(codec, type):
+        raise InvalidOption(f"codec={shown(codec)}: that is the class; give an object of it, such as Compression()")
     if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
         raise InvalidOption(f"codec={shown(codec)}: give an object with encode(bytes) and decode(bytes) -> bytes")
     return codec
