@@ -25,6 +25,7 @@ from actors.telling import (
     not_found,
     read_answer,
     tell,
+    typed,
     update_dedupe,
 )
 from actors.views import (
@@ -235,15 +236,23 @@ class WorkflowHandle(Generic[R_co]):
                 registry=self._manager,
             )
 
-    async def value(self, key: str) -> Any:  # noqa: ANN401 - whatever the workflow published
+    @overload
+    async def value(self, key: str, *, type: type[T]) -> T | None: ...
+    @overload
+    async def value(self, key: str, *, type: None = None) -> Any: ...  # noqa: ANN401 - whatever was published
+    async def value(self, key: str, *, type: Any = None) -> Any:  # noqa: A002 - the word for it
         """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not.
 
+        ``type``: of the value, a class or a generic such as ``list[Model]``; None: a plain value.
+
         Raises:
-            InvalidOption: ``key`` cannot be one.
+            InvalidOption: ``key`` cannot be one, ``type`` is no type of values.
+            InvalidReturn: the value is not of ``type``.
             WorkflowNotFound: there is no such instance, or it was cleaned up.
             InstanceDamaged: what Redis has of it makes no sense.
         """
         check_name("key", key)
+        codec = None if type is None else checked_codec(type)
         instances = (await self._manager.store()).instances
         with naming_damage(self.address):
             field = await instances.field(self.address, "values", key)
@@ -251,7 +260,8 @@ class WorkflowHandle(Generic[R_co]):
                 raise self._not_found()
         if field is not None:
             with reading(self.address):
-                return unpack(field)
+                value: object = unpack(field)
+            return typed(value, codec, f"the value {key!r}")
         return None
 
     async def history(self) -> list[HistoryEntry]:
@@ -316,11 +326,25 @@ class WorkflowHandle(Generic[R_co]):
 
     @overload
     async def update(
-        self, name: str, /, *args: object, type: type[T], timeout: Duration | None = None, id: str | None = None
+        self,
+        name: str,
+        /,
+        *args: object,
+        type: type[T],
+        timeout: Duration | None = None,
+        id: str | None = None,
+        **named: object,
     ) -> T: ...
     @overload
     async def update(
-        self, name: str, /, *args: object, type: None = None, timeout: Duration | None = None, id: str | None = None
+        self,
+        name: str,
+        /,
+        *args: object,
+        type: None = None,
+        timeout: Duration | None = None,
+        id: str | None = None,
+        **named: object,
     ) -> Any: ...  # noqa: ANN401 - whatever the handler returns
     async def update(
         self,
@@ -330,6 +354,7 @@ class WorkflowHandle(Generic[R_co]):
         type: Any = None,  # noqa: A002 - the word for it
         timeout: Duration | None = None,
         id: str | None = None,  # noqa: A002 - as above
+        **named: object,
     ) -> Any:
         """Call an update handler of the running workflow and return its value.
 
@@ -338,7 +363,8 @@ class WorkflowHandle(Generic[R_co]):
 
         Args:
             name: of the handler, see ``step.update_handler``.
-            args: its arguments, by position.
+            args: its arguments by position.
+            named: its arguments by name; those called ``type``, ``timeout`` or ``id`` go by position.
             type: of its value, a class or a generic such as ``list[Model]``; None: a plain value.
             timeout: how long to wait for the answer, a timedelta or seconds; None: for ever.
             id: the same id is the same update, carried out once: called again with it, this returns the same answer.
@@ -355,7 +381,7 @@ class WorkflowHandle(Generic[R_co]):
             TimeoutError: there was no answer by then; the update stays sent.
         """
         store, limit = await self._manager.store(), self._manager.defaults.value_bytes_max
-        told = Told("update", check_name("name", name), encode_update(name, args, bytes_max=limit))
+        told = Told("update", check_name("name", name), encode_update(name, args, named, bytes_max=limit))
         codec = None if type is None else checked_codec(type)
         limit_s = None if timeout is None else duration_ms("timeout", timeout) / 1000
         work = ask_update(store, self.address, told, dedupe=update_dedupe(id), limit_s=limit_s, said=id or "")

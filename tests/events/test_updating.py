@@ -261,6 +261,46 @@ async def test_another_handler_of_the_name_takes_the_place_of_the_first(manager:
         await handle.result()
 
 
+async def test_arguments_may_go_by_name_and_are_validated_as_by_position(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        @step.update_handler
+        def add(item: Item, times: int = 1, *, note: str = "none") -> str:
+            return f"{times} {item.name} {note}"
+
+        await step.await_event("end")
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        assert await handle.update("add", Item(name="pen"), times=2, type=str) == "2 pen none"
+        assert await manager.update(handle.id, "add", item=Item(name="cup"), note="gift") == "1 cup gift"
+        with pytest.raises(InvalidArguments, match="times"):
+            await handle.update("add", Item(name="pen"), times="many")
+        with pytest.raises(InvalidArguments, match="timse"):
+            await handle.update("add", Item(name="pen"), timse=2)
+        with pytest.raises(InvalidArguments, match="an argument of the update 'add' cannot be encoded"):
+            await handle.update("add", item=object())
+        await handle.cancel()
+
+
+async def test_a_published_value_is_read_as_of_a_type(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        step.set_value("progress", [Item(name="pen")])
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        await handle.result()
+        assert await handle.value("progress") == [{"name": "pen", "cents": 1}]
+        assert await handle.value("progress", type=list[Item]) == [Item(name="pen")]
+        assert await manager.value(handle.id, "progress", type=list[Item]) == [Item(name="pen")]
+        assert await handle.value("nothing", type=int) is None
+        with pytest.raises(InvalidReturn, match="the value 'progress' does not fit type="):
+            await handle.value("progress", type=int)
+        with pytest.raises(InvalidOption, match="is no type of values"):
+            await handle.value("progress", type=asyncio.Event)
+
+
 async def test_answers_are_validated_at_both_ends(manager: WorkflowManager) -> None:
     @manager.workflow
     async def flow(step: Step) -> None:
