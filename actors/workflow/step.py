@@ -277,12 +277,13 @@ class Step:
 
         ``async def`` (it may run steps) or ``def``; a closure sees the workflow's variables. Arguments and return value
         are validated by its annotations; an update whose arguments do not fit is rejected and never gets here. Each
-        update runs as a task of the workflow, in the order sent. Updates that came earlier are answered now. Another
-        handler of the same name takes the place of the one before.
+        update runs as a task of the workflow, in the order sent. Updates that came earlier are answered now. A handler
+        that is registered later, after something was waited for, takes the place of the one of its name before.
 
         Raises:
             InvalidOption: a name that cannot be one.
             InvalidDefinition: what was decorated is no function.
+            DuplicateDefinition: two functions under one name, with nothing between them that was waited for.
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:

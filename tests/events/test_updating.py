@@ -261,6 +261,39 @@ async def test_another_handler_of_the_name_takes_the_place_of_the_first(manager:
         await handle.result()
 
 
+async def test_two_handlers_of_one_name_at_once_are_refused_and_the_same_one_again_is_not(
+    manager: WorkflowManager,
+) -> None:
+    @manager.workflow(name="mistaken")
+    async def mistaken(step: Step) -> None:
+        @step.update_handler
+        def answer() -> int:
+            return 1
+
+        @step.update_handler(name="answer")
+        def other() -> int:
+            return 2
+
+    @manager.workflow(name="inner")
+    async def inner(step: Step, number: int) -> None:
+        @step.update_handler
+        def answer() -> int:
+            return number
+
+    @manager.workflow(name="again")
+    async def again(step: Step) -> None:
+        for number in range(3):
+            await inner(step, number)
+        await step.await_event("end")
+
+    async with manager.worker(cache_instances=0):
+        with pytest.raises(WorkflowFailed, match=r"'answer' has just been registered for .*answer\(\) at line \d+"):
+            await (await manager.start(mistaken)).result()
+        handle = await manager.start(again)
+        assert await handle.update("answer") == 2
+        await handle.cancel()
+
+
 async def test_arguments_may_go_by_name_and_are_validated_as_by_position(manager: WorkflowManager) -> None:
     @manager.workflow
     async def flow(step: Step) -> None:
