@@ -378,6 +378,8 @@ class WorkflowTester:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+        if self._verdicts and not task.cancelled():
+            task.exception()  # seen: the verdict takes its place
         self._raise_verdict()
         if not task.cancelled():
             return task.result()

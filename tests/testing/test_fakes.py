@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -102,7 +103,7 @@ async def test_what_a_fake_returns_is_validated_as_the_steps_own_results_are(man
 
 
 async def test_what_pytest_raises_in_a_fake_is_the_test_s_own_outcome_whatever_the_workflow_makes_of_it(
-    manager: WorkflowManager,
+    manager: WorkflowManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     @manager.action(retry=True)
     async def charge() -> str:
@@ -120,10 +121,14 @@ async def test_what_pytest_raises_in_a_fake_is_the_test_s_own_outcome_whatever_t
         await careful(step)
         await step.await_event("never")
 
+    @manager.workflow
+    async def careless(step: Step) -> str:
+        return await step.run_action(charge)
+
     def refuse() -> str:
         pytest.fail("must not be charged")
 
-    for workflow in (careful, waiting):
+    for workflow in (careful, waiting, careless):
         with pytest.raises(pytest.fail.Exception, match="must not be charged"):
             run_apart(manager, workflow, refuse, charge)
 
@@ -136,6 +141,8 @@ async def test_what_pytest_raises_in_a_fake_is_the_test_s_own_outcome_whatever_t
 
     with pytest.raises(pytest.fail.Exception, match="must not be charged"):
         await unawaited()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def run_apart(manager: WorkflowManager, workflow: Any, fake: Any, step: Any) -> None:  # noqa: ANN401 - whatever
