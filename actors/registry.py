@@ -217,7 +217,7 @@ class Registry:
         against it, by the type checkers and when they run. Raises InvalidOption for a name that cannot be one, and
         DuplicateDefinition if it has another type already.
         """
-        made = EventType(name, type)
+        made: EventType[Any] = EventType(name, type)
         known = self._events.get(made.name, made)
         if known.codec.annotation != made.codec.annotation:
             raise DuplicateDefinition(
