@@ -63,3 +63,5 @@ class ActiveStep(Protocol):
 
 active_step: ContextVar[ActiveStep | None] = ContextVar("active_step", default=None)
 """The ``Step`` of the workflow whose code is running, set in its root context; None outside workflow code."""
+answering: ContextVar[str] = ContextVar("answering", default="")
+"""The name of the update whose handler is running, also in tasks that it made; empty elsewhere."""

@@ -22,7 +22,7 @@ async def cancel(store: Store, address: str, *, cleanup: bool) -> bool:
     """Cancel it, with ``cleanup`` by its own code where that can be; False: it had ended. Raises WorkflowNotFound."""
     try:
         with naming_damage(address):
-            if cleanup and _may_clean_up(await store.instances.record(address)):
+            if cleanup and await store.instances.field(address, "", "status") != b"scheduled":
                 await store.instances.append(address, kind="cancel_requested", name="", payload=b"")
             else:
                 await store.instances.cancel(address, payload=b"")
@@ -91,8 +91,3 @@ def _busy(workflow_id: str) -> WorkflowBusy:
         f"workflow {workflow_id!r} has ended, but what it left is still being cleared up: restart it again soon; if no "
         "worker is running, start one, which delivers its last messages"
     )
-
-
-def _may_clean_up(record: dict[str, bytes]) -> bool:
-    """Whether a cancellation may be left to the workflow's code: it has begun, and was not asked before."""
-    return record.get("status") not in {b"scheduled", b"canceling"} and "canceling" not in record

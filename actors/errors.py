@@ -40,6 +40,9 @@ Sorted by what the catcher must do:
     ├── DeadLetterStale           what was set aside cannot be tried again from there: its instance went another way
     ├── NonRetryable              raise it in a step: no more attempts
     └── RetryAfter                raise it in a step: the next attempt after exactly this delay
+
+What a server, its place or a payload lacks is told by the kernel's tree (``KernelError``: ``ServerUnreachable``,
+``Misconfigured``, ``PayloadUnusable``). All that users meet can be imported from ``actors``.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from actors.damaged import damaged, naming_damage, reading
 from actors.errors import InvalidOption, WorkflowCanceled, WorkflowNotFound
 from actors.events import EventType, encode_error, encode_event, name_of
 from actors.history import HistoryEntry, read_history
+from actors.obstacles import code_missing, step_code_missing, steps_waiting_for_worker
 from actors.options import Duration, check_name, duration_ms
 from actors.payload import checked_codec, unpack
 from actors.results import Canceled, Completed, Failed, InProgress, Status
@@ -24,13 +25,13 @@ from actors.telling import (
     not_found,
     read_answer,
     tell,
+    typed,
     update_dedupe,
 )
 from actors.views import (
     CODEC_ADVICE,
     Snapshot,
     StepView,
-    code_missing,
     command_name,
     mark_unreadable,
     name_running,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from actors.definitions import Workflow
     from actors.manager import WorkflowManager
-    from kernel import Store
+    from kernel import Command, Store
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -87,30 +88,34 @@ class WorkflowHandle(Generic[R_co]):
         with reading(self.address):
             status = read_status(record, opened, result, self._decode)
         if isinstance(status, InProgress):
-            status = replace(await self._with_names(status), waiting=await self._waiting(record))
+            fields = await self._asked(status)
+            with reading(self.address):
+                names = {seq: command_name(field) for seq, field in fields.items() if field is not None}
+                waiting = await self._waiting(record, list(steps_waiting_for_worker(opened, fields)))
+                status = replace(name_running(status, names), waiting=waiting)
         return cast("Status[R_co]", status)
 
-    async def _with_names(self, status: InProgress) -> InProgress:
+    async def _asked(self, status: InProgress) -> dict[int, bytes | None]:
+        """Return the journal's fields of the first open steps, by number."""
         instances = (await self._manager.store()).instances
-        named = status.running[:NAMED_MAX]
+        numbers = [step.seq for step in status.running[:NAMED_MAX]]
         with naming_damage(self.address):
-            fields = await asyncio.gather(
-                *(instances.field(self.address, "journal", f"c{step.seq}", stored=True) for step in named)
+            found = await asyncio.gather(
+                *(instances.field(self.address, "journal", f"c{seq}", stored=True) for seq in numbers)
             )
-        with reading(self.address):
-            names = {
-                step.seq: command_name(field) for step, field in zip(named, fields, strict=True) if field is not None
-            }
-        return name_running(status, names)
+        return dict(zip(numbers, found, strict=True))
 
-    async def _waiting(self, record: dict[str, bytes]) -> str:
-        if record["appended"] == record["consumed"]:
+    async def _waiting(self, record: dict[str, bytes], steps: list[Command]) -> str:
+        if record["appended"] == record["consumed"] and not steps:
             return ""
         custody = (await self._manager.store()).custody
-        living, about = await asyncio.gather(custody.living(), custody.about())
-        missing = code_missing(record, (about[beat.worker] for beat in living if beat.worker in about))
-        why = missing or unreadable(record)
-        return why if missing or not why else f"{why}: {CODEC_ADVICE}"
+        living, described = await asyncio.gather(custody.living(), custody.about())
+        about = [described[beat.worker] for beat in living if beat.worker in described]
+        if missing := code_missing(record, about):
+            return missing
+        if why := unreadable(record):
+            return f"{why}: {CODEC_ADVICE}"
+        return next((why for step in steps if (why := step_code_missing(step, about))), "")
 
     async def steps(self) -> list[StepView]:
         """Return its steps in the order asked for, with attempts, errors, times and results.
@@ -231,15 +236,23 @@ class WorkflowHandle(Generic[R_co]):
                 registry=self._manager,
             )
 
-    async def value(self, key: str) -> Any:  # noqa: ANN401 - whatever the workflow published
+    @overload
+    async def value(self, key: str, *, type: type[T]) -> T | None: ...
+    @overload
+    async def value(self, key: str, *, type: None = None) -> Any: ...  # noqa: ANN401 - whatever was published
+    async def value(self, key: str, *, type: Any = None) -> Any:  # noqa: A002 - the word for it
         """Return what the workflow published under ``key`` by ``step.set_value``; None if it has not.
 
+        ``type``: of the value, a class or a generic such as ``list[Model]``; None: a plain value.
+
         Raises:
-            InvalidOption: ``key`` cannot be one.
+            InvalidOption: ``key`` cannot be one, ``type`` is no type of values.
+            InvalidReturn: the value is not of ``type``.
             WorkflowNotFound: there is no such instance, or it was cleaned up.
             InstanceDamaged: what Redis has of it makes no sense.
         """
         check_name("key", key)
+        codec = None if type is None else checked_codec(type)
         instances = (await self._manager.store()).instances
         with naming_damage(self.address):
             field = await instances.field(self.address, "values", key)
@@ -247,7 +260,8 @@ class WorkflowHandle(Generic[R_co]):
                 raise self._not_found()
         if field is not None:
             with reading(self.address):
-                return unpack(field)
+                value: object = unpack(field)
+            return typed(value, codec, f"the value {key!r}")
         return None
 
     async def history(self) -> list[HistoryEntry]:
@@ -312,11 +326,25 @@ class WorkflowHandle(Generic[R_co]):
 
     @overload
     async def update(
-        self, name: str, /, *args: object, type: type[T], timeout: Duration | None = None, id: str | None = None
+        self,
+        name: str,
+        /,
+        *args: object,
+        type: type[T],
+        timeout: Duration | None = None,
+        id: str | None = None,
+        **named: object,
     ) -> T: ...
     @overload
     async def update(
-        self, name: str, /, *args: object, type: None = None, timeout: Duration | None = None, id: str | None = None
+        self,
+        name: str,
+        /,
+        *args: object,
+        type: None = None,
+        timeout: Duration | None = None,
+        id: str | None = None,
+        **named: object,
     ) -> Any: ...  # noqa: ANN401 - whatever the handler returns
     async def update(
         self,
@@ -326,6 +354,7 @@ class WorkflowHandle(Generic[R_co]):
         type: Any = None,  # noqa: A002 - the word for it
         timeout: Duration | None = None,
         id: str | None = None,  # noqa: A002 - as above
+        **named: object,
     ) -> Any:
         """Call an update handler of the running workflow and return its value.
 
@@ -334,7 +363,8 @@ class WorkflowHandle(Generic[R_co]):
 
         Args:
             name: of the handler, see ``step.update_handler``.
-            args: its arguments, by position.
+            args: its arguments by position.
+            named: its arguments by name; those called ``type``, ``timeout`` or ``id`` go by position.
             type: of its value, a class or a generic such as ``list[Model]``; None: a plain value.
             timeout: how long to wait for the answer, a timedelta or seconds; None: for ever.
             id: the same id is the same update, carried out once: called again with it, this returns the same answer.
@@ -351,7 +381,7 @@ class WorkflowHandle(Generic[R_co]):
             TimeoutError: there was no answer by then; the update stays sent.
         """
         store, limit = await self._manager.store(), self._manager.defaults.value_bytes_max
-        told = Told("update", check_name("name", name), encode_update(name, args, bytes_max=limit))
+        told = Told("update", check_name("name", name), encode_update(name, args, named, bytes_max=limit))
         codec = None if type is None else checked_codec(type)
         limit_s = None if timeout is None else duration_ms("timeout", timeout) / 1000
         work = ask_update(store, self.address, told, dedupe=update_dedupe(id), limit_s=limit_s, said=id or "")
@@ -365,8 +395,9 @@ class WorkflowHandle(Generic[R_co]):
         """Cancel it; False: it had ended before.
 
         Nothing new runs, running async steps are cancelled, results of steps are dropped. With ``cleanup`` the
-        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first;
-        cancelling a second time ends it at once, and so does cancelling what has not started yet.
+        workflow's code gets asyncio.CancelledError at its await, so that ``finally`` and compensations run first. While
+        they do, a further call with ``cleanup`` changes nothing; one without ends it at once, and they are dropped.
+        What has not started yet ends at once.
 
         Raises:
             WorkflowNotFound: there is no such instance.

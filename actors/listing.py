@@ -18,7 +18,7 @@ from actors.definitions import DEFAULT_VERSION
 from actors.errors import InstanceDamaged, InvalidOption
 from actors.options import read_tags, time_ms
 from actors.views import moment
-from actors.wording import shown
+from actors.wording import nearest, shown
 from kernel import KernelError, check_record, is_damage, keys
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class Query:
         """
         if order not in get_args(Order):
             raise InvalidOption(f"order={shown(order)}: give 'desc' (newest first) or 'asc'")
+        _check_names(selection)
         workflow, after = selection.get("workflow"), selection.get("started_after")
         before = selection.get("started_before")
         return cls(
@@ -313,6 +314,16 @@ def _read_cursor(cursor: str) -> _Place:
     if not point or not created.isdecimal():
         raise InvalidOption(f"cursor={shown(cursor)}: give the cursor of a page, or None for the first")
     return _Place(int(created), address)
+
+
+def _check_names(selection: Selection) -> None:
+    """Refuse what is no part of a selection: passed over, a misspelt filter would mean everything."""
+    known = sorted(Selection.__annotations__)
+    for name in selection:
+        if name not in known:
+            raise InvalidOption(
+                f"{shown(name)} is no filter of workflows{nearest(name, known)}; the filters are {', '.join(known)}"
+            )
 
 
 def _checked_workflow(workflow: Workflow[..., Any] | str | None) -> str | None:

@@ -313,7 +313,9 @@ class WorkflowManager(ShortForms, Registry):
     async def cancel_many(self, *, cleanup: bool = False, **selection: Unpack[Selection]) -> int:
         """Cancel all that have not ended and fit the selection (that of ``list``); return how many were canceled.
 
-        What is started while this runs is left alone. Raises InvalidOption.
+        Without a selection that is everything that has not ended. What is started while this runs is left alone.
+
+        Raises InvalidOption.
         """
         return await bulk.cancel_many(self, selection, cleanup=cleanup)
 
@@ -428,6 +430,8 @@ def _standing(asked: int, refused: int) -> str:
 
 
 def _checked_codec(codec: Codec | None) -> Codec | None:
+    if isinstance(codec, type):
+        raise InvalidOption(f"codec={shown(codec)}: that is the class; give an object of it, such as Compression()")
     if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
         raise InvalidOption(f"codec={shown(codec)}: give an object with encode(bytes) and decode(bytes) -> bytes")
     return codec

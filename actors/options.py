@@ -13,7 +13,7 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 
 from actors.errors import InvalidOption
 from actors.policy import RetryPolicy
-from actors.wording import shown
+from actors.wording import nearest, shown
 from kernel import keys
 
 Duration = timedelta | float
@@ -171,8 +171,10 @@ def resolve_options(
     changes: dict[str, object] = {}
     for name, value in options.items():
         if name not in allowed:
-            known = ", ".join(sorted({*allowed, *elsewhere}))
-            raise InvalidOption(f"{shown(name)} is no option of {_a(kind)}; its options are {known}")
+            known = sorted({*allowed, *elsewhere})
+            raise InvalidOption(
+                f"{shown(name)} is no option of {_a(kind)}{nearest(name, known)}; its options are {', '.join(known)}"
+            )
         if name in ("run_at", "run_after"):
             changes["run_at_ms"] = changes["run_after_ms"] = 0
         field, resolve = _RESOLVERS[name]

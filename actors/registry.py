@@ -38,6 +38,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _LISTED_MAX = 10
+_EVENTS_MAX = 10_000
+"""Typed events whose names are remembered."""
 
 
 class ActionDecorator(Protocol):
@@ -106,6 +108,7 @@ class Registry:
             self.defaults.declare_pool(DEFAULT_POOL, check_parallelism("max_parallelism", max_parallelism))
         self._steps: dict[str, StepDefinition[..., Any]] = {}
         self._workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
+        self._events: dict[str, EventType[Any]] = {}
 
     @property
     def pools(self) -> dict[str, int]:
@@ -211,9 +214,19 @@ class Registry:
         """Return an event's name with the type of its values, for ``step.await_event`` and ``handle.send_event``.
 
         ``type``: a class, a generic such as ``list[Model]``, or None for events without a value. Both ends are checked
-        against it, by the type checkers and when they run. Raises InvalidOption for a name that cannot be one.
+        against it, by the type checkers and when they run. Raises InvalidOption for a name that cannot be one, and
+        DuplicateDefinition if it has another type already.
         """
-        return EventType(name, type)
+        made: EventType[Any] = EventType(name, type)
+        known = self._events.get(made.name, made)
+        if known.codec.annotation != made.codec.annotation:
+            raise DuplicateDefinition(
+                f"the event {made.name!r} of type {shown(made.codec.annotation)} is defined with type "
+                f"{shown(known.codec.annotation)} already: use that one, or give one of them another name"
+            )
+        if len(self._events) < _EVENTS_MAX:  # names may be drawn for each instance
+            self._events[made.name] = made
+        return made
 
     def get_step(self, name: str) -> StepDefinition[..., Any]:
         """Return the query, mutation or action registered as ``name``. Raises UnknownDefinition."""

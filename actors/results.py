@@ -30,7 +30,8 @@ class InProgress:
 
     running: tuple[RunningStep, ...] = ()
     waiting: str = ""
-    """Why its code does not go on although it could: no worker has it, or none that tried could read the journal.
+    """Why it does not go on although it could: no worker has its code, or that of a step, or none that tried could read
+    the journal.
 
     Empty: nothing is in the way.
     """

@@ -70,9 +70,13 @@ class ShortForms:
         """Return everything that was recorded of an instance; see ``WorkflowHandle.history``."""
         return await self.handle(workflow_id).history()
 
-    async def value(self, workflow_id: str, key: str, /) -> Any:  # noqa: ANN401 - whatever the workflow published
+    @overload
+    async def value(self, workflow_id: str, key: str, /, *, type: type[T]) -> T | None: ...
+    @overload
+    async def value(self, workflow_id: str, key: str, /, *, type: None = None) -> Any: ...  # noqa: ANN401 - whatever was published
+    async def value(self, workflow_id: str, key: str, /, *, type: Any = None) -> Any:  # noqa: A002 - the word for it
         """Return what an instance published under ``key``; see ``WorkflowHandle.value``."""
-        return await self.handle(workflow_id).value(key)
+        return await self.handle(workflow_id).value(key, type=type)
 
     @overload
     async def send_event(
@@ -102,6 +106,7 @@ class ShortForms:
         type: type[T],
         timeout: Duration | None = None,
         id: str | None = None,
+        **named: object,
     ) -> T: ...
     @overload
     async def update(
@@ -113,6 +118,7 @@ class ShortForms:
         type: None = None,
         timeout: Duration | None = None,
         id: str | None = None,
+        **named: object,
     ) -> Any: ...  # noqa: ANN401 - whatever the handler returns
     async def update(self, workflow_id: str, name: str, /, *args: object, **options: Any) -> Any:
         """Call an update handler of an instance and return its value; see ``WorkflowHandle.update``."""

@@ -20,7 +20,7 @@ from actors.payload import NotEncodable, ValueCodec, pack, unpack
 from kernel import EVENT_FAILED, Ended, Gone, NotFound, draw_nonce, event_number, keys, other_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from actors.errors import InstanceDamaged
     from kernel import Reply, Store
@@ -47,10 +47,10 @@ def update_dedupe(update_id: str | None) -> str:
     return f"update|{draw_nonce():x}" if update_id is None else f"update|{check_name('id', update_id)}"
 
 
-def encode_update(name: str, args: Sequence[object], *, bytes_max: int) -> bytes:
+def encode_update(name: str, args: Sequence[object], named: Mapping[str, object], *, bytes_max: int) -> bytes:
     """Encode the arguments of an update. Raises InvalidArguments, PayloadTooLarge."""
     try:
-        data = pack([list(args)]) if args else b""
+        data = pack([list(args), *([dict(named)] if named else [])]) if args or named else b""
     except NotEncodable as error:
         raise InvalidArguments(f"an argument of the update {name!r} {error}") from None
     if len(data) > bytes_max:
@@ -155,15 +155,17 @@ def read_answer(reply: Reply, name: str, codec: ValueCodec | None) -> Any:  # no
     """
     if reply.status != "ok":
         _raise(reply)
-    value: object = unpack(reply.payload)
+    return typed(unpack(reply.payload), codec, f"the update {name!r} was answered with a value that")
+
+
+def typed(value: object, codec: ValueCodec | None, what: str) -> Any:  # noqa: ANN401 - a value of its annotation
+    """Return a plain value as of ``codec`` (None: as it is). Raises InvalidReturn, which begins with ``what``."""
     if codec is None:
         return value
     try:
         return codec.from_plain(value)
     except NotEncodable as error:
-        raise InvalidReturn(
-            f"the update {name!r} was answered with a value that does not fit type=…: {error}"
-        ) from None
+        raise InvalidReturn(f"{what} does not fit type=…: {error}") from None
 
 
 async def missing(store: Store, address: str) -> WorkflowNotFound | InstanceDamaged:

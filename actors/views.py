@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,7 +15,7 @@ from actors.retrier import Completion
 from kernel import WITHOUT_OUTCOME, Command, Event, Outcome, other_event, outcome_event, read_command, read_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from actors.registry import Registry
     from kernel import PayloadUnusable
@@ -105,25 +104,6 @@ def read_status(record: Record, opened: Record, result: bytes | None, decode: Ca
             return Stopped(Failure.decode(record["reason"]))
         case _:
             return InProgress(_running(opened))
-
-
-def code_missing(record: Record, workers: Iterable[str]) -> str:
-    """Return why an instance that could go on does not: none of the workers has its code. Empty: nothing is in the way.
-
-    ``workers``: what each worker that lives says of itself. One that does not say what it has may have it.
-    """
-    if record["appended"] == record["consumed"]:
-        return ""
-    name, version = record["name"].decode(), record.get("version", DEFAULT_VERSION.encode()).decode()
-    known = [json.loads(about).get("workflows") for about in workers]
-    if any(workflows is None or [name, version] in workflows for workflows in known):
-        return ""
-    said = sorted({repr(has) for workflows in known for other, has in workflows if other == name})
-    others = f"those at work have {', '.join(said)}" if said else "none has any version of it"
-    return (
-        f"no worker has version {version!r} of the workflow {name!r} ({others}): start a worker with the code "
-        "that the instance began under, or cancel it"
-    )
 
 
 def unreadable(record: Record) -> str:

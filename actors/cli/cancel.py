@@ -24,7 +24,7 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--cleanup",
         action="store_true",
-        help="let the workflow's finally blocks and compensations run first; twice: end it at once",
+        help="let the workflow's finally blocks and compensations run first; to end it without them, cancel without",
     )
     add_connection(parser)
     add_common(parser)

@@ -133,6 +133,11 @@ def _check_function(kind: Kind, function: object) -> str:
     if kind != "action" and not inspect.iscoroutinefunction(function):
         raise InvalidDefinition(f"{function.__qualname__}() at {site} is a {kind}: write it with async def")
     parameters = list(inspect.signature(function).parameters.values())
+    if parameters and parameters[0].name in {"self", "cls"} and _is_in_class(function.__qualname__):
+        raise InvalidDefinition(
+            f"{function.__qualname__}() at {site} is a method, and no worker has its {parameters[0].name}: "
+            "move it out of the class, and pass what it needs as arguments"
+        )
     filled = "step" if kind == "workflow" else "tx"
     if kind != "action" and (not parameters or parameters[0].kind not in _POSITIONAL):
         raise InvalidDefinition(f"{function.__qualname__}() at {site} is a {kind}: give it a first parameter, {filled}")
@@ -142,6 +147,11 @@ def _check_function(kind: Kind, function: object) -> str:
             f"`{filled}: {_FIRST[filled]}` before it"
         )
     return site
+
+
+def _is_in_class(qualified_name: str) -> bool:
+    holder = qualified_name.rpartition(".")[0]
+    return bool(holder) and not holder.endswith("<locals>")
 
 
 _FIRST: Final = {"step": "Step", "tx": "Transaction"}

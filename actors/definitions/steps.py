@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, cast
 
 from actors.calls import active_step
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
@@ -56,6 +56,8 @@ class StepDefinition(Definition[P, R_co]):
     """The policy in effect; None: its first exception is final."""
     at_most_once: bool
     """Never started a second time, even when its worker died."""
+    _unavailable: ClassVar[frozenset[str]] = frozenset()
+    """Options of its kind that it cannot have; left out of what is said for many."""
 
     def __init__(
         self,
@@ -112,6 +114,8 @@ class StepDefinition(Definition[P, R_co]):
         have been checked.
         """
         allowed = _AT_CALL[self.kind]
+        if self._unavailable:
+            below, above = ({n: v for n, v in said.items() if n not in self._unavailable} for said in (below, above))
         options: Mapping[str, object] = self._declared
         if below:
             options = {**{name: value for name, value in below.items() if name in allowed}, **options}
@@ -236,6 +240,16 @@ class AsyncAction(Action[P, R_co]):
 
 class ThreadAction(Action[P, R_co]):
     """A plain ``def`` action: runs in a thread of the worker."""
+
+    _unavailable = frozenset({"heartbeat_timeout"})
+
+    def _settle(self, options: StepSettings) -> None:
+        if options.heartbeat_timeout_ms:
+            raise InvalidOption(
+                f"heartbeat_timeout of {self.function.__name__}() at {self.site}: a plain def runs in a thread, which "
+                "has no way to send heartbeats: write it with async def, or limit it by timeout=…"
+            )
+        super()._settle(options)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, outside workflows. Raises CallNotAllowed in workflow code."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, overload
 
-from actors.calls import ContinueAsNew, active_step
+from actors.calls import ContinueAsNew, active_step, answering
 from actors.checks import check_definition
 from actors.definitions.base import BoundCall, Defaults, Definition, P, R_co
 from actors.definitions.fingerprint import fingerprint_of
@@ -66,6 +66,7 @@ class Workflow(Definition[P, R_co]):
         self.version = check_name("version", version)
         self.options = resolve_options(WorkflowSettings(), options, kind="workflow", allowed=_AT_DEFINITION)
         self.step_defaults = _checked_defaults(step_defaults)
+        self._said: frozenset[str] = frozenset()
         self._fingerprint: list[str] = []
         check_definition(function)
 
@@ -93,6 +94,7 @@ class Workflow(Definition[P, R_co]):
         copy = self._copy()
         copy.options = resolve_options(self.options, said, kind="workflow", allowed=_AT_START, elsewhere=_COMPLETION)
         copy.version = copy.options.version or self.version
+        copy._said = self._said | options.keys()  # noqa: SLF001 - its own
         if len(said) < len(options):
             copy.options = replace(copy.options, on_complete=_completion(options))
         return copy
@@ -106,7 +108,8 @@ class Workflow(Definition[P, R_co]):
 
         Raises:
             InvalidArguments, PayloadTooLarge: the instance goes on.
-            CallNotAllowed: outside workflow code, or in the code of another workflow.
+            CallNotAllowed: outside workflow code, in the code of another workflow, or in the handler of an update.
+            InvalidOption: ``with_options`` has said more than a version; the instance keeps its own id, tags and so on.
         """
         step = active_step.get()
         if step is None:
@@ -119,6 +122,17 @@ class Workflow(Definition[P, R_co]):
             raise CallNotAllowed(
                 f"{self.name}.continue_as_new() was called in an instance of {running}, which can only begin anew as "
                 f"what it is: call {running}.continue_as_new(), or run {self.name} as a child by step.run_workflow"
+            )
+        if update := answering.get():
+            raise CallNotAllowed(
+                f"{self.name}.continue_as_new() was called in the handler of update {update!r}, which cannot unwind "
+                "the workflow's own code: let it wake that code, by an asyncio.Event, and call it there"
+            )
+        if dropped := ", ".join(f"{name}=…" for name in sorted(self._said - {"version"})):
+            raise InvalidOption(
+                f"{self.name}.with_options({dropped}).continue_as_new(…): an instance that begins anew stays what "
+                "it is and keeps what it was started with, its version apart: leave that out, or start another "
+                "instance that has it"
             )
         raise ContinueAsNew(version=self.version, arguments=self.encode_arguments(args, kwargs))
 

@@ -53,7 +53,7 @@ _TYPES: Final = {"dead": b"stream", "bands": b"set", "pools": b"set", "names": b
 _POOLS: Final = {"pool": b"hash", "pool.held": b"zset", "pool.waiting": b"zset"}
 """Kinds of the keys of pools."""
 _STREAMS: Final = frozenset({"ready", "outbox"})
-_OF_WORKERS: Final = frozenset({"abandoned", "unknown_code", "unserved_queue"})
+_OF_WORKERS: Final = frozenset({"abandoned", "unknown_code", "unknown_step", "unserved_queue"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

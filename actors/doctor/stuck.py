@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from actors.doctor.finding import Finding, Severity
-from actors.views import code_missing, unreadable
+from actors.obstacles import code_missing, step_code_missing, waits_for_worker
+from actors.views import unreadable
 from kernel import event_number, other_event, outcome_event, read_command
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ def reasons(found: Slice, workforce: Workforce, *, now_ms: int, after_ms: int) -
         field = actor.journal.get(f"c{seq}")
         if field is None:
             continue
-        name = read_command(field).label
+        asked = read_command(field)
+        name = asked.label
+        if waits_for_worker(command.place) and (why := step_code_missing(asked, workforce.about.values())):
+            advice = f"start a worker that has it, or headrace cancel {_id(found)}"
+            yield _stuck(found, "unknown_step", f"step {seq} ({name}) waits: {why}", advice)
+            continue
         yield from _command(found, seq, name, command, workforce=workforce, now_ms=now_ms, after_ms=after_ms)
 
 

@@ -52,7 +52,8 @@ class Execution:
             StepTimedOut: it took longer than it may.
             NotYet: a polled query found nothing.
             StepRaised: its own code raised what the engine raises too; the cause is the step's failure.
-            Exception: whatever its code raises.
+            BaseException: whatever its code raises.
+            KeyboardInterrupt: somebody interrupts this process.
         """
         command = begun.command
         definition = self._host.registry.get_step(command.target)

@@ -198,16 +198,12 @@ class Gateway(Server):
 
     async def _cancel(self, letter: CancelLetter) -> None:
         instances, address = self._host.store.instances, f"wf/{letter.id}"
-        dedupe = f"gateway|{letter.entry}"
         try:
-            if letter.cleanup:
-                if await instances.field(address, "journal", f"d{dedupe}") is not None:
-                    return  # a second request would end it at once
-                record = await instances.record(address)
-                if record.get("status") in {b"running", b"stopped"} and "canceling" not in record:
-                    await instances.append(address, kind="cancel_requested", name="", payload=b"", dedupe=dedupe)
-                    return
-            await instances.cancel(address, payload=b"")
+            if letter.cleanup and await instances.field(address, "", "status") != b"scheduled":
+                dedupe = f"gateway|{letter.entry}"
+                await instances.append(address, kind="cancel_requested", name="", payload=b"", dedupe=dedupe)
+            else:
+                await instances.cancel(address, payload=b"")
         except Ended:
             return
         except (NotFound, Gone):

@@ -50,7 +50,7 @@ class TooManyConflicts(HeadraceError):
 
 
 class StepRaised(Exception):
-    """A step's own code raised an error of the kernel: its cause is the step's failure, not trouble of the engine."""
+    """A step's own code raised an error of the kernel, or what is no Exception: its cause is the step's failure."""
 
 
 @contextmanager

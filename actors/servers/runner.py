@@ -220,13 +220,13 @@ class Runner(Server):
             payload = await self._execution.run(begun)
         except StepRaised as error:
             failure = error.__cause__
-        except KernelError:
-            raise
+        except (KernelError, KeyboardInterrupt, GeneratorExit):
+            raise  # the latter two come from outside, though they are raised in the step
         except asyncio.CancelledError as error:
             if self._execution.was_canceled(held) or _being_canceled():
                 raise
             failure = error  # the step's own code raised it
-        except Exception as error:  # noqa: BLE001 - whatever the author's code raises is the step's outcome
+        except BaseException as error:  # noqa: BLE001 - whatever the author's code raises is the step's outcome
             failure = error
         hands.finishing(held)
         if failure is not None:

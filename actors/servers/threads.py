@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from actors.servers.mutator import StepRaised
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,6 +35,8 @@ class Threads:
                 return context.run(function)
             except StopIteration as error:  # a future cannot carry it, and would never be done
                 raise RuntimeError(f"the step raised StopIteration: {error}") from error
+            except (KeyboardInterrupt, GeneratorExit) as error:  # nobody interrupts a thread: it is its own
+                raise StepRaised(type(error).__name__) from error
             finally:
                 del self._running[call_id]
                 if self._awaited is not None:

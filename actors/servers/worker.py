@@ -306,6 +306,7 @@ class Worker:
             "concurrency": self._settings.concurrency,
             "started_ms": self._store.space.now_ms(),
             "beat_ms": round(self._settings.worker_timeout_s * 1000 / BEATS_A_TIMEOUT),
+            "steps": [step.name for step in self._registry.step_definitions],
             "workflows": [[flow.name, flow.version] for flow in self._registry.workflows],
         }
         return json.dumps(about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 from actors.definitions import AsyncAction, Mutation, Query, StepDefinition
@@ -23,13 +24,16 @@ class Call(NamedTuple):
 class Fake:
     """Stands in for a step. ``calls`` has every attempt, in order."""
 
-    def __init__(self, step: StepDefinition[..., Any], outcomes: tuple[object, ...]) -> None:
-        """``outcomes``: one for each attempt, the last one for all further ones."""
+    def __init__(
+        self, step: StepDefinition[..., Any], outcomes: tuple[object, ...], *, verdicts: list[BaseException]
+    ) -> None:
+        """``outcomes``: one for each attempt, the last one for all further ones. ``verdicts``: see ``is_verdict``."""
         if not outcomes:
             raise Misuse(f"fake({step.name}): give a function, a value or an exception to stand in for it")
         self.name = step.name
         self.calls: list[Call] = []
         self._outcomes = outcomes
+        self._verdicts = verdicts
 
     def __repr__(self) -> str:
         """Name the step."""
@@ -37,6 +41,14 @@ class Fake:
 
     async def run(self, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - whatever the step takes
         """Note the call and do what was said for this attempt."""
+        try:
+            return await self._run(args, kwargs)
+        except BaseException as error:
+            if is_verdict(error):
+                self._verdicts.append(error)
+            raise
+
+    async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         outcome = self._outcomes[min(len(self.calls), len(self._outcomes) - 1)]
         self.calls.append(Call(args, kwargs))
         if isinstance(outcome, BaseException) or _is_exception_class(outcome):
@@ -45,6 +57,12 @@ class Fake:
             return outcome
         result = outcome(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
+
+
+def is_verdict(error: BaseException) -> bool:
+    """Tell whether an error is pytest's on the test itself (``pytest.fail``, ``pytest.skip``), not one of the step."""
+    outcomes = sys.modules.get("_pytest.outcomes")
+    return outcomes is not None and isinstance(error, outcomes.OutcomeException)
 
 
 def _is_exception_class(outcome: object) -> TypeGuard[type[BaseException]]:

@@ -129,6 +129,7 @@ class WorkflowTester:
         self._stack: ExitStack | None = None
         self._runner: asyncio.Runner | None = None
         self._waiting: set[asyncio.Future[None]] = set()
+        self._verdicts: list[BaseException] = []
         self._started = 0
         self._over = False
 
@@ -185,6 +186,8 @@ class WorkflowTester:
                     await self._workforce.stop()
             finally:
                 await self._twin.close()
+        if error is None:
+            self._raise_verdict()
 
     def __enter__(self) -> Self:
         """Do the same without a loop: ``run`` and ``play`` use one of the tester's own."""
@@ -329,10 +332,12 @@ class WorkflowTester:
             outcomes: what an attempt does: a function, called with the step's arguments (without the transaction) and
                 awaited if it returns an awaitable; an exception, raised; or a value, returned. With several, each
                 attempt takes the next, and the last stays. Returned values are validated as the step's are.
+                ``pytest.fail`` and the like in a function fail the step, and then the test: what waits for a result
+                raises it, at the latest the end of the block.
         """
         if getattr(step, "kind", None) not in ("query", "mutation", "action"):
             raise Misuse(f"fake({step!r}, …): give a query, a mutation or an action, as decorated")
-        fake = self._twin.fakes[step.name] = Fake(step, outcomes)
+        fake = self._twin.fakes[step.name] = Fake(step, outcomes, verdicts=self._verdicts)
         return fake
 
     # -------------------------------------------------------------------------------------------------- histories
@@ -373,9 +378,18 @@ class WorkflowTester:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+        if self._verdicts and not task.cancelled():
+            task.exception()  # seen: the verdict takes its place
+        self._raise_verdict()
         if not task.cancelled():
             return task.result()
         raise await explain()
+
+    def _raise_verdict(self) -> None:
+        """Raise what a fake has said about the test itself, once."""
+        verdicts, self._verdicts[:] = list(self._verdicts), []
+        if verdicts:
+            raise verdicts[0]
 
     def _require_open(self) -> None:
         """Raise Misuse outside of the block."""

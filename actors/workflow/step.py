@@ -94,12 +94,19 @@ class Step:
         """Start a child workflow; the future brings its result.
 
         It raises WorkflowFailed if the child failed, StepCanceled if somebody canceled it, OutcomeUnknown if it was
-        deleted before its result came. Raises InvalidArguments here, before anything is asked for.
+        deleted before its result came. Raises InvalidArguments here, before anything is asked for, and InvalidOption if
+        the child's ``id`` is the instance's own.
         """
         if getattr(workflow, "kind", None) != "workflow":
             _refuse_kind("workflow", workflow)
         commands = self._commands
         name, options = workflow.name, workflow.options
+        if options.id == self.workflow_id:
+            raise InvalidOption(
+                f"step.run_workflow({name}.with_options(id={shown(options.id)}), …) at {author_site()}: that is this "
+                f"instance itself, which would wait for its own end: give the child another id, or begin anew by "
+                f"{name}.continue_as_new(…)"
+            )
         command = Command(
             "child",
             name,
@@ -270,12 +277,13 @@ class Step:
 
         ``async def`` (it may run steps) or ``def``; a closure sees the workflow's variables. Arguments and return value
         are validated by its annotations; an update whose arguments do not fit is rejected and never gets here. Each
-        update runs as a task of the workflow, in the order sent. Updates that came earlier are answered now. Another
-        handler of the same name takes the place of the one before.
+        update runs as a task of the workflow, in the order sent. Updates that came earlier are answered now. A handler
+        that is registered later, after something was waited for, takes the place of the one of its name before.
 
         Raises:
             InvalidOption: a name that cannot be one.
             InvalidDefinition: what was decorated is no function.
+            DuplicateDefinition: two functions under one name, with nothing between them that was waited for.
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:

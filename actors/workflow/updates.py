@@ -7,15 +7,16 @@ decision that the handler's other effects are part of.
 from __future__ import annotations
 
 import inspect
-from asyncio import CancelledError
 from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
+from actors.calls import answering
 from actors.definitions.base import local_names
-from actors.errors import Failure, InvalidArguments, InvalidDefinition
+from actors.errors import DuplicateDefinition, Failure, InvalidArguments, InvalidDefinition
 from actors.options import check_name
 from actors.signature import FunctionCodec
+from actors.workflow.disposal import Disposed
 from actors.workflow.frames import author_site
 from kernel import Command, Reply, write_reply
 
@@ -46,6 +47,8 @@ class _Handler(NamedTuple):
     codec: FunctionCodec
     context: Context
     """The one in which it was registered."""
+    at: int
+    """Number of the event that was fed then."""
 
 
 class Updates:
@@ -77,13 +80,29 @@ class Updates:
         name = check_name("name", function.__name__ if name is None else name)
         if self._loop.commands.dead:
             return
+        self._refuse_replacing_at_once(name, function)
         codec = FunctionCodec(function, skip=0, bytes_max=self._bytes_max, local_names=local_names(function))
         if name not in self._handlers:
             commands = self._loop.commands
             commands.ask(Command("handler", name, name, at=commands.at), _NOBODY)
-        self._handlers[name] = _Handler(function, codec, copy_context())
+        self._handlers[name] = _Handler(function, codec, copy_context(), self._loop.commands.at)
         for event in self._kept.pop(name, ()):
             self._begin(event)
+
+    def _refuse_replacing_at_once(self, name: str, function: Callable[..., Any]) -> None:
+        """Raise DuplicateDefinition for a second function of a name between two events: one of them has a wrong name.
+
+        The same code again, as in a loop, or another one later, as for another phase, is meant.
+        """
+        before = self._handlers.get(name)
+        if before is None or before.at != self._loop.commands.at:
+            return
+        first, second = inspect.unwrap(before.function), inspect.unwrap(function)
+        if first.__code__ is not second.__code__:
+            raise DuplicateDefinition(
+                f"step.update_handler at {author_site()}: {name!r} has just been registered for {first.__qualname__}() "
+                f"at line {first.__code__.co_firstlineno}: give one of them another name=…"
+            )
 
     def deliver(self, event: Event) -> None:
         """Have an update answered, now or once its handler is registered."""
@@ -103,7 +122,9 @@ class Updates:
         handler = self._handlers[event.name]
         self._running[event.number] = event
         work = self._answer(event, handler)
-        _ = self._loop.create_task(work, name=f"update {event.name} {event.number}", context=handler.context.copy())
+        context = handler.context.copy()
+        context.run(answering.set, event.name)
+        _ = self._loop.create_task(work, name=f"update {event.name} {event.number}", context=context)
 
     async def _answer(self, event: Event, handler: _Handler) -> None:
         reply = await _reply(event, handler)
@@ -131,7 +152,9 @@ async def _reply(event: Event, handler: _Handler) -> Reply:
         if inspect.isawaitable(value):
             value = await value
         return Reply("ok", handler.codec.encode_result(cast("object", value)))
-    except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever the author's code raises is the reply
+    except (Disposed, GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever the author's code raises is the reply
         return Reply("failed", Failure.from_exception(error, kind="UpdateFailed").encode())
 
 

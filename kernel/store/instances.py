@@ -123,7 +123,8 @@ class Instances:
     ) -> str:
         """Tell an actor a fact; return the event's id (that of the first telling, if ``dedupe`` was told before).
 
-        Without ``dedupe`` the nonce stands for it, so that a repeated call tells it once.
+        An actor that was asked to cancel is not asked again; the id is empty then. Without ``dedupe`` the nonce stands
+        for it, so that a repeated call tells it once.
 
         Raises:
             NotFound, Gone, Ended, StaleGeneration: nobody will take it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from actors import (
     RetryPolicy,
     Step,
     StepFailed,
+    Transaction,
     WorkflowManager,
     current_step,
 )
@@ -283,6 +285,93 @@ async def test_errors_of_the_kernel_raised_by_a_step_s_own_code_are_its_failure(
 
     async with manager.worker():
         assert await (await manager.start(flow)).result(timeout=2) == "ServerRefused"
+
+
+class Stop(BaseException):
+    """An error that is no Exception."""
+
+
+@pytest.mark.parametrize("retry", [False, RetryPolicy(max_attempts=2, initial_backoff=0.01)])
+@pytest.mark.parametrize("kind", ["action", "thread", "mutation", "query", "inline"])
+@pytest.mark.parametrize("how", ["stop", "exit"])
+async def test_what_is_no_exception_fails_the_step_for_good_and_the_worker_goes_on(
+    manager: WorkflowManager, how: str, kind: str, retry: RetryPolicy | bool
+) -> None:
+    calls: list[int] = []
+
+    def leave() -> None:
+        calls.append(1)
+        if how == "exit":
+            sys.exit(3)
+        raise Stop("enough")
+
+    @manager.action(name="action", retry=retry)
+    async def action() -> None:
+        leave()
+
+    @manager.action(name="thread", retry=retry)
+    def thread() -> None:
+        leave()
+
+    @manager.mutation(name="mutation", retry=retry)
+    async def mutation(tx: Transaction) -> None:
+        leave()
+
+    @manager.query(name="query", retry=retry)
+    async def query(tx: Transaction) -> None:
+        leave()
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        asked = {
+            "action": lambda: step.run_action(action),
+            "thread": lambda: step.run_action(thread),
+            "mutation": lambda: step.run_mutation(mutation),
+            "query": lambda: step.run_query(query),
+            "inline": lambda: step.run_mutation(mutation.with_options(inline=True)),
+        }
+        try:
+            await asked[kind]()
+        except StepFailed as error:
+            return f"{type(error).__name__}: {error}"
+        return "done"
+
+    async with manager.worker():
+        said = await (await manager.start(flow)).result(timeout=5)
+    assert said == ("StepFailed: SystemExit: 3" if how == "exit" else "StepFailed: Stop: enough")
+    assert len(calls) == 1
+
+
+async def test_what_is_no_exception_is_tried_again_if_the_policy_names_it(manager: WorkflowManager) -> None:
+    @manager.action(name="action", retry=RetryPolicy(max_attempts=2, initial_backoff=0.01, retry_on=(Stop,)))
+    async def action() -> int:
+        if current_step().attempt == 1:
+            raise Stop
+        return current_step().attempt
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await step.run_action(action)
+
+    async with manager.worker():
+        assert await (await manager.start(flow)).result(timeout=5) == 2
+
+
+async def test_a_thread_that_raises_keyboard_interrupt_interrupts_nobody_else(manager: WorkflowManager) -> None:
+    @manager.action(name="action")
+    def action() -> None:
+        raise KeyboardInterrupt
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        try:
+            await step.run_action(action)
+        except StepFailed as error:
+            return error.error_type
+        return ""
+
+    async with manager.worker():
+        assert await (await manager.start(flow)).result(timeout=5) == "KeyboardInterrupt"
 
 
 async def test_a_cancellation_that_a_step_s_own_code_raises_is_its_failure(manager: WorkflowManager) -> None:

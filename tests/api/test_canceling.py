@@ -70,22 +70,39 @@ async def test_a_cancellation_with_cleanup_lets_finally_run_with_steps(manager: 
         assert [view.state for view in await handle.steps()] == ["canceled", "completed"]
 
 
-async def test_a_second_cancellation_ends_it_although_its_clean_up_is_not_done(manager: WorkflowManager) -> None:
+async def test_a_further_cancellation_with_cleanup_changes_nothing_and_one_without_ends_it_at_once(
+    manager: WorkflowManager,
+) -> None:
+    undone: list[str] = []
+
+    @manager.action(name="undo")
+    async def undo(what: str) -> None:
+        undone.append(what)
+
     @manager.workflow(name="flow")
     async def flow(step: Step) -> None:
-        try:
-            await step.sleep(3600)
-        finally:
-            await step.sleep(7200)
+        async with step.saga() as saga:
+            saga.undo(undo, "booking")
+            try:
+                await step.sleep(3600)
+            finally:
+                await step.await_event("go on")
 
     async with manager.worker():
-        handle = await manager.start(flow)
-        await seen(handle, in_state("timer", "waiting"))
-        await handle.cancel(cleanup=True)
-        await seen(handle, lambda snapshot: len(snapshot.steps) == 2)
-        await handle.cancel(cleanup=True)
-        with pytest.raises(WorkflowCanceled):
-            await handle.result(timeout=1)
+        handles = [await manager.start(flow), await manager.start(flow)]
+        for handle in handles:
+            await seen(handle, in_state("timer", "waiting"))
+            assert await asyncio.gather(*(handle.cancel(cleanup=True) for _ in range(3))) == [True] * 3
+            await seen(handle, lambda snapshot: len(snapshot.steps) == 2)
+            assert await handle.cancel(cleanup=True)
+        gentle, hard = handles
+        assert await hard.cancel()
+        await gentle.send_event("go on")
+        for handle in handles:
+            with pytest.raises(WorkflowCanceled):
+                await handle.result(timeout=5)
+        assert undone == ["booking"]
+        assert not await gentle.cancel(cleanup=True)
 
 
 async def test_a_scheduled_workflow_that_is_canceled_with_cleanup_ends_at_once(manager: WorkflowManager) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from actors import (
+    InvalidOption,
     NondeterminismError,
     OutcomeUnknown,
     RemoteFailure,
@@ -37,6 +38,21 @@ async def test_a_child_is_started_under_the_id_that_its_parent_gives(manager: Wo
     async with manager.worker():
         assert await (await manager.start(parent)).result() == "kid 3"
         assert await manager.handle("kid", child).result() == "kid 3"
+
+
+@pytest.mark.parametrize("detached", [False, True])
+async def test_an_instance_cannot_be_its_own_child(manager: WorkflowManager, *, detached: bool) -> None:
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> str:
+        try:
+            return await step.run_workflow(flow.with_options(id=step.workflow_id, detached=detached))
+        except InvalidOption as error:
+            return str(error)
+
+    async with manager.worker():
+        said = await (await manager.start(flow.with_options(id="x"))).result(timeout=5)
+    assert "step.run_workflow(flow.with_options(id='x'), …) at " in said
+    assert "would wait for its own end: give the child another id" in said
 
 
 async def test_an_instance_that_somebody_else_started_gives_its_result_to_all_who_ask(managers: Managers) -> None:

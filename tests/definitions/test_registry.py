@@ -221,3 +221,19 @@ def test_a_workflow_whose_first_parameter_is_no_step_is_refused() -> None:
 
     with pytest.raises(InvalidDefinition, match="put `step: Step` before it"):
         registry.workflow(cast("Any", order))
+
+
+def test_one_event_has_one_type() -> None:
+    registry = Registry()
+    made = registry.event("approved", list[int])
+
+    assert registry.event("approved", list[int]).codec.annotation == made.codec.annotation
+    assert registry.event("done", None).name == "done"
+    for other in (int, None):
+        with pytest.raises(
+            DuplicateDefinition, match=r"'approved' of type .* is defined with type list\[int\] already"
+        ):
+            registry.event("approved", other)
+    with pytest.raises(DuplicateDefinition, match="give one of them another name"):
+        registry.event("approved")
+    assert Registry().event("approved", int).name == "approved"

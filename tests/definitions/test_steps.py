@@ -9,7 +9,7 @@ import pytest
 
 from actors.calls import active_step
 from actors.definitions import Action, AsyncAction, BoundAction, Mutation, Query, ThreadAction, Workflow
-from actors.errors import CallNotAllowed, InvalidArguments, InvalidDefinition
+from actors.errors import CallNotAllowed, InvalidArguments, InvalidDefinition, InvalidOption
 from actors.policy import RetryPolicy
 from actors.registry import Registry
 from actors.transaction import Transaction
@@ -218,6 +218,51 @@ def test_what_cannot_be_a_definition_is_refused(decorator: str, function: object
         getattr(registry, decorator)(function)
 
     assert told in str(raised.value)
+
+
+class Shop:
+    """Has methods, which no definition can be; a static one is a function."""
+
+    def thread(self) -> None: ...
+    async def action(self, number: int) -> None: ...
+    async def query(self, tx: Transaction) -> None: ...
+    async def workflow(self, step: Step) -> None: ...
+    @staticmethod
+    async def static(number: int) -> int:
+        return number
+
+
+@pytest.mark.parametrize(
+    ("decorator", "method"),
+    [("action", Shop.thread), ("action", Shop.action), ("query", Shop.query), ("workflow", Shop.workflow)],
+)
+def test_a_method_is_refused_where_it_is_decorated(decorator: str, method: object) -> None:
+    with pytest.raises(InvalidDefinition, match=r"Shop.\w+\(\) at .* is a method, .* move it out of the class"):
+        getattr(Registry(), decorator)(method)
+
+
+def test_a_static_method_and_a_function_whose_first_parameter_is_called_self_are_none() -> None:
+    async def work(self: int) -> int:
+        return self
+
+    assert Registry().action(Shop.static).name == "Shop.static"
+    assert Registry().action(work).bind(1).definition.kind == "action"
+
+
+def test_a_plain_def_has_no_heartbeats_to_wait_for() -> None:
+    manager = Registry()
+    said = r"heartbeat_timeout of \w+\(\) at .*a plain def runs in a thread.*async def"
+    with pytest.raises(InvalidOption, match=said):
+
+        @manager.action(heartbeat_timeout=3)
+        def never() -> None: ...
+
+    @manager.action(heartbeat_timeout=None)
+    def fine() -> None: ...
+
+    with pytest.raises(InvalidOption, match=said):
+        fine.with_options(heartbeat_timeout=3)
+    assert fine.with_defaults(below={"heartbeat_timeout": 3}, above={"heartbeat_timeout": 4}).options == fine.options
 
 
 def test_generators_and_missing_first_parameters_are_refused() -> None:

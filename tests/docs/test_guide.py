@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import actors
+import actors.codecs
+import actors.testing
 from kernel.memory import drop_memory_server
 
 if TYPE_CHECKING:
@@ -116,3 +120,30 @@ def test_what_is_called_on_completion_is_called(guide: ModuleType) -> None:
             return bytes(user)
 
     assert asyncio.run(asyncio.wait_for(settled(), 20)) == b"3"
+
+
+def said_of_users() -> str:
+    """Return the guide, and the docstrings of all that is exported and of its methods."""
+    texts = [GUIDE.read_text(encoding="utf-8")]
+    for name in actors.__all__:
+        one = getattr(actors, name)
+        members = vars(one).values() if inspect.isclass(one) and not issubclass(one, BaseException) else ()
+        texts += [
+            inspect.getdoc(each) or "" for each in (one, *members) if callable(each) or isinstance(each, property)
+        ]
+    return "\n".join(texts)
+
+
+def test_every_exception_that_the_guide_or_a_docstring_names_can_be_imported_from_actors() -> None:
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] in {"actors", "kernel"}]
+    found = {name for module in modules for name, one in vars(module).items() if is_exception(one)}
+    elsewhere = {*actors.testing.__all__, *actors.codecs.__all__}
+    # A word of ordinary English is a name only where it is written as one.
+    named = set(re.findall(r"`([A-Z]\w+)|\b([A-Z][a-z]+[A-Z]\w+)\b", said_of_users()))
+    words = {word for pair in named for word in pair} & found - elsewhere
+    assert len(words) > 30, "the guide was read"
+    assert words - set(actors.__all__) == set()
+
+
+def is_exception(one: object) -> bool:
+    return inspect.isclass(one) and issubclass(one, BaseException) and one.__module__.startswith(("actors", "kernel"))

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from actors import Step, WorkflowManager
+from actors import InProgress, Step, WorkflowManager
 from actors.doctor import Finding
 from actors.doctor.server import judge
 from kernel import Vitals
@@ -24,6 +24,32 @@ async def test_a_step_in_a_queue_that_no_worker_serves_is_named(manager: Workflo
     assert finding.advice == "start a worker with --queues gpu"
     async with manager.worker(queues=("default", QUEUE)):
         assert await patient.handle.result(timeout=10) == 2
+
+
+async def test_a_step_that_no_worker_of_its_queue_knows_is_named_by_the_doctor_and_the_status(
+    managers: Managers,
+) -> None:
+    manager, other = managers(), managers()
+
+    @other.action(name="theirs")
+    async def theirs(number: int) -> int:
+        return number
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> int:
+        return await theirs(1)
+
+    async with manager.worker(), other.worker(queues=("gpu",)):
+        handle = await manager.start(flow.with_options(id="i"))
+        await seen(handle, lambda snapshot: len(snapshot.steps) == 1)
+        status = await handle.status()
+        assert isinstance(status, InProgress)
+        assert status.waiting.startswith("no worker of the queue 'default' has the step 'theirs': start a worker of")
+        finding = of(await manager.doctor(), "unknown_step")
+        assert finding.subject == "i"
+        assert finding.text == f"step 1 (theirs) waits: {status.waiting}"
+        async with other.worker():
+            assert await handle.result(timeout=10) == 1
 
 
 async def test_a_step_that_waits_too_long_in_a_served_queue_is_named(manager: WorkflowManager) -> None:

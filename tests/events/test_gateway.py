@@ -132,6 +132,28 @@ async def test_a_cancellation_ends_it_at_once_or_lets_it_clean_up(manager: Workf
             assert await handle.value("cleaned") is (True if cleanup == "true" else None)
 
 
+async def test_a_further_cancellation_with_cleanup_lets_it_go_on_cleaning_up(manager: WorkflowManager) -> None:
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> None:
+        try:
+            await step.await_event("approved")
+        finally:
+            await step.await_event("go on")
+            step.set_value("cleaned", True)
+
+    handle = await manager.start(flow)
+    space = (await manager.store()).space
+    async with manager.worker():
+        await seen(handle, lambda snapshot: len(snapshot.steps) == 1)
+        for _ in range(2):
+            await publish(manager, type="cancel", id=handle.id, cleanup="true")
+            while await space.send(space.keys.gateway, "XLEN", space.keys.gateway):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        await handle.send_event("go on")
+        await seen(handle, lambda snapshot: isinstance(snapshot.status, Canceled))
+        assert await handle.value("cleaned") is True
+
+
 async def test_a_message_delivered_twice_takes_effect_once(manager: WorkflowManager) -> None:
     checkout = define(manager)
     handle = await manager.start(checkout, "c-1")

@@ -113,6 +113,27 @@ async def test_the_error_of_a_handler_is_raised_and_the_workflow_goes_on(manager
         assert await handle.update("close") == []
 
 
+@pytest.mark.parametrize("error", ["Stop", "SystemExit"])
+async def test_what_is_no_exception_is_raised_at_the_caller_too(manager: WorkflowManager, error: str) -> None:
+    class Stop(BaseException):
+        pass
+
+    @manager.workflow
+    async def flow(step: Step) -> str:
+        @step.update_handler
+        async def leave() -> None:
+            raise Stop if error == "Stop" else SystemExit(3)
+
+        return await step.await_event("end", str)
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        with pytest.raises(UpdateFailed, match=error):
+            await handle.update("leave", timeout=5)
+        await handle.send_event("end", "done")
+        assert await handle.result() == "done"
+
+
 async def test_what_is_sent_before_the_handler_is_registered_waits(manager: WorkflowManager) -> None:
     @manager.workflow
     async def late(step: Step) -> None:
@@ -238,6 +259,79 @@ async def test_another_handler_of_the_name_takes_the_place_of_the_first(manager:
         assert await handle.update("answer") == 2
         await handle.send_event("end")
         await handle.result()
+
+
+async def test_two_handlers_of_one_name_at_once_are_refused_and_the_same_one_again_is_not(
+    manager: WorkflowManager,
+) -> None:
+    @manager.workflow(name="mistaken")
+    async def mistaken(step: Step) -> None:
+        @step.update_handler
+        def answer() -> int:
+            return 1
+
+        @step.update_handler(name="answer")
+        def other() -> int:
+            return 2
+
+    @manager.workflow(name="inner")
+    async def inner(step: Step, number: int) -> None:
+        @step.update_handler
+        def answer() -> int:
+            return number
+
+    @manager.workflow(name="again")
+    async def again(step: Step) -> None:
+        for number in range(3):
+            await inner(step, number)
+        await step.await_event("end")
+
+    async with manager.worker(cache_instances=0):
+        with pytest.raises(WorkflowFailed, match=r"'answer' has just been registered for .*answer\(\) at line \d+"):
+            await (await manager.start(mistaken)).result()
+        handle = await manager.start(again)
+        assert await handle.update("answer") == 2
+        await handle.cancel()
+
+
+async def test_arguments_may_go_by_name_and_are_validated_as_by_position(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        @step.update_handler
+        def add(item: Item, times: int = 1, *, note: str = "none") -> str:
+            return f"{times} {item.name} {note}"
+
+        await step.await_event("end")
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        assert await handle.update("add", Item(name="pen"), times=2, type=str) == "2 pen none"
+        assert await manager.update(handle.id, "add", item=Item(name="cup"), note="gift") == "1 cup gift"
+        with pytest.raises(InvalidArguments, match="times"):
+            await handle.update("add", Item(name="pen"), times="many")
+        with pytest.raises(InvalidArguments, match="timse"):
+            await handle.update("add", Item(name="pen"), timse=2)
+        with pytest.raises(InvalidArguments, match="an argument of the update 'add' cannot be encoded"):
+            await handle.update("add", item=object())
+        await handle.cancel()
+
+
+async def test_a_published_value_is_read_as_of_a_type(manager: WorkflowManager) -> None:
+    @manager.workflow
+    async def flow(step: Step) -> None:
+        step.set_value("progress", [Item(name="pen")])
+
+    async with manager.worker():
+        handle = await manager.start(flow)
+        await handle.result()
+        assert await handle.value("progress") == [{"name": "pen", "cents": 1}]
+        assert await handle.value("progress", type=list[Item]) == [Item(name="pen")]
+        assert await manager.value(handle.id, "progress", type=list[Item]) == [Item(name="pen")]
+        assert await handle.value("nothing", type=int) is None
+        with pytest.raises(InvalidReturn, match="the value 'progress' does not fit type="):
+            await handle.value("progress", type=int)
+        with pytest.raises(InvalidOption, match="is no type of values"):
+            await handle.value("progress", type=asyncio.Event)
 
 
 async def test_answers_are_validated_at_both_ends(manager: WorkflowManager) -> None:

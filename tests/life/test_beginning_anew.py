@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from actors import CallNotAllowed, InvalidArguments, Step, StepFuture, WorkflowFailed, WorkflowManager
+from actors import (
+    CallNotAllowed,
+    InvalidArguments,
+    InvalidOption,
+    Step,
+    StepFuture,
+    UpdateFailed,
+    WorkflowFailed,
+    WorkflowManager,
+)
 from actors.payload import pack
 from tests.api.watching import Managers, in_state, seen
 
@@ -242,6 +252,67 @@ async def test_a_wrong_call_is_refused_and_the_instance_goes_on(manager: Workflo
     assert "in an instance of flow" in elsewhere
     with pytest.raises(CallNotAllowed, match="outside workflow code"):
         flow.continue_as_new(1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"id": "y"}, {"tags": {"a": "b"}}, {"priority": 3}, {"timeout": 5}, {"run_after": 5, "retention": 5}]
+)
+async def test_options_that_it_would_drop_are_refused_by_name(manager: WorkflowManager, options: Any) -> None:  # noqa: ANN401
+    @manager.workflow(name="flow", tags={"of": "the definition"}, priority=2)
+    async def flow(step: Step, number: int) -> str:
+        if number:
+            flow.with_options(version="1").continue_as_new(number - 1)
+        try:
+            flow.with_options(**options).with_options(version="1").continue_as_new(0)
+        except InvalidOption as error:
+            return str(error)
+
+    async with manager.worker():
+        said = await (await manager.start(flow.with_options(id="x", tags={"c": "d"}), 1)).result()
+    named = ", ".join(f"{name}=…" for name in sorted(options))
+    assert said.startswith(
+        f"flow.with_options({named}).continue_as_new(…): an instance that begins anew stays what it is"
+    )
+
+
+async def test_in_the_handler_of_an_update_it_is_refused_and_the_instance_goes_on(manager: WorkflowManager) -> None:
+    @manager.workflow(name="flow")
+    async def flow(step: Step, number: int) -> int:
+        again = asyncio.Event()
+
+        @step.update_handler
+        async def wrongly() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(anew())
+
+        async def anew() -> None:
+            try:
+                flow.continue_as_new(number + 1)
+            except CallNotAllowed as error:
+                raise ValueError(str(error)) from None
+
+        @step.update_handler
+        async def directly() -> None:
+            flow.continue_as_new(number + 1)
+
+        @step.update_handler
+        def rightly() -> None:
+            again.set()
+
+        await again.wait()
+        if number == 1:
+            flow.continue_as_new(number + 1)
+        return number
+
+    async with manager.worker():
+        handle = await manager.start(flow, 1)
+        with pytest.raises(UpdateFailed, match=r"CallNotAllowed: .*handler of update 'directly'.*asyncio.Event"):
+            await handle.update("directly", timeout=5)
+        with pytest.raises(UpdateFailed, match="ExceptionGroup"):
+            await handle.update("wrongly", timeout=5)
+        await handle.update("rightly")
+        await handle.update("rightly")
+        assert await handle.result() == 2
 
 
 async def test_calling_it_on_a_newer_version_takes_the_instance_there(managers: Managers) -> None:

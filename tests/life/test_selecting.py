@@ -201,6 +201,20 @@ async def test_cleanup_many_deletes_what_has_ended_and_fits(manager: WorkflowMan
     assert await ids(manager) == ["c"]
 
 
+@pytest.mark.parametrize("call", ["list", "cancel_many", "restart_many", "cleanup_many"])
+async def test_a_misspelt_filter_is_refused_with_the_nearest_one_and_nothing_is_done(
+    manager: WorkflowManager, flows: Flows, call: str
+) -> None:
+    await start(manager, flows.wait, "ended", "live", tags={"of": "ann"})
+    await manager.handle("ended").cancel()
+    with pytest.raises(InvalidOption, match=r"'tag' is no filter of workflows \(did you mean 'tags'\?\); .* workflow$"):
+        await getattr(manager, call)(tag={"of": "bob"})
+    with pytest.raises(InvalidOption, match="'bogus' is no filter of workflows; the filters are"):
+        await getattr(manager, call)(bogus=None)
+    assert await ids(manager, status="in_progress") == ["live"]
+    assert await ids(manager, status="canceled") == ["ended"]
+
+
 @pytest.mark.parametrize("call", ["restart_many", "cleanup_many"])
 async def test_a_status_that_the_call_cannot_be_about_is_refused(manager: WorkflowManager, call: str) -> None:
     with pytest.raises(InvalidOption, match="give one of completed, failed, canceled"):

@@ -354,7 +354,7 @@ class Life:
         if cleanup and self.status == "running":
             self.status = "canceling"
             self._tell("cancel")
-        else:
+        elif not cleanup or self.status != "canceling":
             self.hard_cancel()
 
     def hard_cancel(self) -> None:

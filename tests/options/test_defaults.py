@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actors import InvalidOption, RetryPolicy, Step, StepFailed, Transaction, WorkflowManager
+from actors.codecs import Compression
 from tests.api.watching import Managers
 
 
@@ -122,6 +123,7 @@ def test_wrong_defaults_of_a_workflow_are_refused_where_it_is_defined(
         ({"max_parallelism": -1}, "whole number"),
         ({"durability": "none"}, 'give "local"'),
         ({"default_retry": 3}, "give a RetryPolicy"),
+        ({"codec": Compression}, "that is the class; give an object of it"),
         ({"retry_actions_by_default": 1}, "True or False"),
         ({"retention": "a week"}, "retention"),
         ({"worker_timeout": -1}, "worker_timeout"),

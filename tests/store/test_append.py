@@ -59,6 +59,19 @@ async def test_a_cancel_request_makes_the_actor_canceling(bench: Bench) -> None:
     assert (await bench.record()).status == "canceling"
 
 
+async def test_a_further_cancel_request_changes_nothing_wherever_the_actor_stands(bench: Bench) -> None:
+    generation = await bench.started(wait())
+    await bench.told(kind="cancel_requested")
+    asked = await bench.record()
+    assert await bench.told(kind="cancel_requested") == ""
+    assert await bench.record() == asked
+    await bench.store.turns.stop(A, generation=generation, base="", reason=b"why", fingerprint="f")
+    assert await bench.told(kind="cancel_requested") == ""
+    await bench.store.instances.resume(A)
+    assert (await bench.record()).status == "canceling"
+    assert (await bench.record()).appended == asked.appended
+
+
 async def test_facts_that_come_before_a_scheduled_start_are_kept_and_read_after_it(bench: Bench) -> None:
     await bench.create(start_at_ms=bench.now + 10)
     await bench.told("early")

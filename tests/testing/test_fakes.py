@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 
 from actors import InvalidReturn, Misuse, RetryPolicy, Step, StepFailed, Transaction, WorkflowFailed, WorkflowManager
 from actors.testing import Call, WorkflowTester
+
+
+class Stop(BaseException):
+    """An error that is no Exception."""
 
 
 async def test_a_value_an_error_or_a_function_stands_in_for_a_step(manager: WorkflowManager) -> None:
@@ -92,6 +100,77 @@ async def test_what_a_fake_returns_is_validated_as_the_steps_own_results_are(man
     async with WorkflowTester(manager) as tester:
         tester.fake(count, "many")
         assert await (await tester.start(counting)).result() == "invalid"
+
+
+async def test_what_pytest_raises_in_a_fake_is_the_test_s_own_outcome_whatever_the_workflow_makes_of_it(
+    manager: WorkflowManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    @manager.action(retry=True)
+    async def charge() -> str:
+        return "receipt"
+
+    @manager.workflow
+    async def careful(step: Step) -> str:
+        try:
+            return await step.run_action(charge)
+        except StepFailed as error:
+            return error.error_type
+
+    @manager.workflow
+    async def waiting(step: Step) -> None:
+        await careful(step)
+        await step.await_event("never")
+
+    @manager.workflow
+    async def careless(step: Step) -> str:
+        return await step.run_action(charge)
+
+    def refuse() -> str:
+        pytest.fail("must not be charged")
+
+    for workflow in (careful, waiting, careless):
+        with pytest.raises(pytest.fail.Exception, match="must not be charged"):
+            run_apart(manager, workflow, refuse, charge)
+
+    async def unawaited() -> None:
+        async with WorkflowTester(manager) as tester:
+            fake = tester.fake(charge, refuse)
+            await tester.start(careful)
+            await tester.settle()
+            assert len(fake.calls) == 1
+
+    with pytest.raises(pytest.fail.Exception, match="must not be charged"):
+        await unawaited()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+def run_apart(manager: WorkflowManager, workflow: Any, fake: Any, step: Any) -> None:  # noqa: ANN401 - whatever
+    def alone() -> None:
+        tester = WorkflowTester(manager)
+        tester.fake(step, fake)
+        tester.run(workflow)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(alone).result()
+
+
+@pytest.mark.parametrize("outcome", [SystemExit(3), Stop("enough"), Stop])
+async def test_a_fake_may_raise_what_is_no_exception(manager: WorkflowManager, outcome: object) -> None:
+    @manager.action
+    async def charge() -> str:
+        return "receipt"
+
+    @manager.workflow
+    async def careful(step: Step) -> str:
+        try:
+            return await step.run_action(charge)
+        except StepFailed as error:
+            return error.error_type
+
+    async with WorkflowTester(manager) as tester:
+        tester.fake(charge, outcome)
+        assert await (await tester.start(careful)).result() in {"SystemExit", "Stop"}
 
 
 async def test_only_steps_can_be_faked(manager: WorkflowManager) -> None:
