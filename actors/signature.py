@@ -11,10 +11,12 @@ import typing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from actors.errors import InvalidArguments, InvalidDefinition, InvalidReturn, PayloadTooLarge
 from actors.payload import NONE, NotEncodable, ValueCodec, pack, unpack
+from actors.round_trip import NO_FIELDS, NoValues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +62,7 @@ class FunctionCodec:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
         self._parameters = parameters
         self._signature = inspect.Signature(parameters)
+        self._refuse_any_model()
         by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._transposable = tuple(p.name if p.kind is p.POSITIONAL_OR_KEYWORD else "" for p in by_position)
         self._filled = [frozenset(p.name for p in by_position[:count]) for count in range(len(by_position) + 1)]
@@ -72,6 +75,14 @@ class FunctionCodec:
         self._rest: ValueCodec | None = None
         self._rest_by_name: ValueCodec | None = None
         self._result: ValueCodec | None = None
+
+    def _refuse_any_model(self) -> None:
+        """Refuse at once what nothing that is defined later can make good. Raises InvalidDefinition."""
+        origin = inspect.unwrap(self._function)
+        for name in (*(parameter.name for parameter in self._parameters), "return"):
+            annotation = origin.__annotations__.get(name)
+            if (origin.__globals__.get(annotation) if isinstance(annotation, str) else annotation) is BaseModel:
+                raise self._unusable(name, NoValues(NO_FIELDS))
 
     def encode_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         """Validate and encode. Raises InvalidArguments, PayloadTooLarge."""
@@ -235,6 +246,8 @@ class FunctionCodec:
     def _unusable(self, name: str, error: Exception) -> InvalidDefinition:
         what = "return type" if name == "return" else f"annotation of {name!r}"
         advice = "use a type that pydantic knows"
+        if isinstance(error, NoValues):
+            return InvalidDefinition(f"the {what} of {self.function_name}() cannot be used: {error}")
         if isinstance(error, NameError):
             advice = "import the name outside `if TYPE_CHECKING:`, where it can be resolved at run time"
         said = str(error).splitlines()[0]

@@ -1,7 +1,7 @@
 """Compression of payloads by zstandard, which is installed by ``headrace[compression]``.
 
-What is compressed is ``C1 'z'`` and a frame of zstandard. What would not get smaller is kept as it is; what is no payload
-(see ``kernel.OPEN_PAYLOAD``) then gets a byte 0 before it. So payloads that were never compressed are read as well.
+What is compressed is ``C1 'z'`` and a frame of zstandard. What would not get smaller is kept as it is; what is no
+payload (see ``kernel.OPEN_PAYLOAD``) then gets a byte 0 before it. So payloads that were never compressed are read too.
 """
 
 from __future__ import annotations

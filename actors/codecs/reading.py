@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Reading:
     """Decodes what another codec has encoded, and what it has not; encodes nothing.
 
-    ``Chain(Reading(Compression()), encryption)`` writes what ``encryption`` writes, and reads what was compressed before.
-    A codec of one's own must never write what begins with the byte ``C1``.
+    ``Chain(Reading(Compression()), encryption)`` writes what ``encryption`` writes, and reads what was compressed
+    before. A codec of one's own must never write what begins with the byte ``C1``.
     """
 
     def __init__(self, codec: Codec) -> None:

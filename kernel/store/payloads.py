@@ -53,7 +53,7 @@ Instead: TypeAlias = "Callable[[str, bytes, PayloadUnusable], bytes]"
 class Codec(Protocol):
     """What every payload passes through: compression, encryption, or several of them.
 
-    What they are given is no bare msgpack: it begins with ``OPEN_PAYLOAD``, two bytes, by which what comes back is known.
+    What they are given begins with ``OPEN_PAYLOAD``, two bytes, by which what comes back is known.
     """
 
     def encode(self, data: bytes) -> bytes:
