@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pydantic import BaseModel, Field
 
@@ -60,3 +62,20 @@ async def test_a_result_that_fits_no_more_fails_the_attempt_and_the_workflow_rea
         assert raised.value.error_type == "InvalidReturn"
         assert (await handle.status()).type == "failed"
         assert [step.state for step in await handle.steps()] == ["completed", "failed"]
+
+
+async def test_a_step_s_failure_in_a_task_group_is_the_workflow_s(manager: WorkflowManager) -> None:
+    @manager.action(name="decline")
+    async def decline() -> None:
+        raise ValueError("no funds")
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(step.run_action(decline))
+            group.create_task(step.sleep(60))
+
+    async with manager.worker():
+        with pytest.raises(WorkflowFailed) as raised:
+            await (await manager.start(flow)).result()
+    assert (raised.value.error_type, raised.value.message) == ("ValueError", "no funds")
