@@ -257,6 +257,8 @@ class ValueCodec:
 
     def _build(self) -> TypeAdapter[Any]:
         adapter = TypeAdapter[Any](cast("Any", self.annotation))
+        if not adapter.pydantic_complete:  # it names what was not there yet when its class was made
+            adapter.rebuild(raise_errors=True)
         self._uncertain = is_uncertain(cast("object", adapter.core_schema))
         self._adapter = adapter
         return adapter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from actors.wording import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 _UNCERTAIN: Final = frozenset({"any", "model", "dataclass", "deque", "is-instance"})
 """Nodes of a pydantic core schema whose values pass validation as they are, or decode to something less."""
@@ -143,9 +144,10 @@ def is_uncertain(schema: object) -> bool:
 
     Raises:
         NoValues: there are none that could be encoded.
+        PydanticUserError: it names types that are not defined.
     """
-    if isinstance(schema, dict):
-        branch = cast("dict[str, object]", schema)
+    if isinstance(schema, Mapping):  # not always a dict: one of a model that is not complete yet is completed by asking
+        branch = cast("Mapping[str, object]", schema)
         kind = branch.get("type")
         _refuse(kind, branch)
         inner = [is_uncertain(item) for key, item in branch.items() if key not in _SKIPPED]  # each may be refused
@@ -156,7 +158,7 @@ def is_uncertain(schema: object) -> bool:
     return False
 
 
-def _is_uncertain(kind: object, branch: dict[str, object]) -> bool:
+def _is_uncertain(kind: object, branch: Mapping[str, object]) -> bool:
     if kind in _UNCERTAIN or (kind == "union" and isinstance(branch.get("choices"), list)):
         return True
     serialization = branch.get("serialization")
@@ -164,7 +166,7 @@ def _is_uncertain(kind: object, branch: dict[str, object]) -> bool:
     return str(kind).startswith("function-") or str(said).startswith("function-")
 
 
-def _refuse(kind: object, branch: dict[str, object]) -> None:
+def _refuse(kind: object, branch: Mapping[str, object]) -> None:
     if kind == "generator":
         raise NoValues("Iterable gives an iterator that can be read once: write list[…], or Sequence[…]")
     if kind == "model" and branch.get("cls") is BaseModel:

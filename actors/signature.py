@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from actors.defaults import OwnDefaults
 from actors.errors import InvalidArguments, InvalidDefinition, InvalidReturn, PayloadTooLarge
 from actors.payload import NONE, NotEncodable, ValueCodec, pack, unpack
 from actors.round_trip import NO_FIELDS, NoValues
@@ -36,6 +37,7 @@ class FunctionCodec:
         "_filled",
         "_function",
         "_locals",
+        "_own_defaults",
         "_parameters",
         "_required",
         "_required_names",
@@ -62,6 +64,7 @@ class FunctionCodec:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
         self._parameters = parameters
         self._signature = inspect.Signature(parameters)
+        self._own_defaults = OwnDefaults(parameters)
         self._refuse_any_model()
         by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._transposable = tuple(p.name if p.kind is p.POSITIONAL_OR_KEYWORD else "" for p in by_position)
@@ -110,11 +113,14 @@ class FunctionCodec:
         return data
 
     def decode_arguments(self, data: bytes) -> Arguments:
-        """Return positional and keyword arguments, validated. Raises InvalidArguments."""
+        """Return positional and keyword arguments, validated. Raises InvalidArguments.
+
+        Of a default that can be changed in place (a list, a model) each call has a copy of its own.
+        """
         if not data:
             if self._required:
                 self._arrange((), {})
-            return (), {}
+            return self.with_own_defaults((), {})
         by_position = self._by_position
         if by_position is None:
             by_position = self._build()
@@ -124,12 +130,22 @@ class FunctionCodec:
             if len(args) > len(by_position):
                 rest = typing.cast("ValueCodec", self._rest)
                 values.extend(rest.from_plain(value) for value in args[len(by_position) :])
-            return tuple(values), {name: self._named(name).from_plain(recorded[name]) for name in names}
+            named = {name: self._named(name).from_plain(recorded[name]) for name in names}
         except NotEncodable:
             said = self._findings(args, {name: recorded[name] for name in names}, ValueCodec.from_plain)
             raise InvalidArguments(
                 f"the recorded arguments do not fit {self.function_name}() any more: {said}"
             ) from None
+        return self.with_own_defaults(tuple(values), named)
+
+    def with_own_defaults(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Return a call with copies of the defaults that it leaves out and could change for all calls after it."""
+        return self._own_defaults.fill(args, kwargs) if self._own_defaults else (args, kwargs)
+
+    def prepare(self) -> None:
+        """Resolve the annotations now. Raises InvalidDefinition for one that cannot be used."""
+        if self._by_position is None:
+            self._build()
 
     def encode_position(self, position: int, value: object, *, count: int) -> bytes:
         """Validate and encode one value of a call by ``count`` values by position. Raises InvalidArguments."""
@@ -245,13 +261,13 @@ class FunctionCodec:
 
     def _unusable(self, name: str, error: Exception) -> InvalidDefinition:
         what = "return type" if name == "return" else f"annotation of {name!r}"
-        advice = "use a type that pydantic knows"
-        if isinstance(error, NoValues):
-            return InvalidDefinition(f"the {what} of {self.function_name}() cannot be used: {error}")
+        advice = "; use a type that pydantic knows"
         if isinstance(error, NameError):
-            advice = "import the name outside `if TYPE_CHECKING:`, where it can be resolved at run time"
+            advice = "; import the name outside `if TYPE_CHECKING:`, where it can be resolved at run time"
+        elif isinstance(error, NoValues) or getattr(error, "code", None) == "typed-dict-version":
+            advice = ""
         said = str(error).splitlines()[0]
-        return InvalidDefinition(f"the {what} of {self.function_name}() cannot be used: {said}; {advice}")
+        return InvalidDefinition(f"the {what} of {self.function_name}() cannot be used: {said}{advice}")
 
     def _explain(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> InvalidArguments:
         """Return an error that names every argument that does not fit."""

@@ -87,7 +87,10 @@ class Worker:
 
         Raises:
             DeterminismViolation: a workflow calls a helper that reads the wall clock, blocks or does I/O.
+            InvalidDefinition: an annotation names what is not there, or no type of values.
         """
+        for definition in (*self._registry.step_definitions, *self._registry.workflows):
+            definition.check_annotations()
         for workflow in self._registry.workflows:
             # Once more: when it was defined, helpers further down in its module were not there yet.
             check_definition(workflow.function)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import typing
+from contextlib import nullcontext
 
 import pytest
 from pydantic import BaseModel, Field
 
 from actors import InvalidArguments, InvalidReturn, RetryPolicy, Step, WorkflowFailed, WorkflowManager
+from actors.errors import InvalidDefinition
 
 
 class Amount(BaseModel):
@@ -79,3 +83,84 @@ async def test_a_step_s_failure_in_a_task_group_is_the_workflow_s(manager: Workf
         with pytest.raises(WorkflowFailed) as raised:
             await (await manager.start(flow)).result()
     assert (raised.value.error_type, raised.value.message) == ("ValueError", "no funds")
+
+
+@pytest.mark.parametrize("cached", [0, 100])
+async def test_a_default_that_is_changed_in_place_is_each_run_s_own(manager: WorkflowManager, cached: int) -> None:
+    @manager.action(name="collect")
+    async def collect(item: int, items: list[int] = [], /, *, more: dict[str, int] = {}) -> list[int]:  # noqa: B006
+        items.append(item)
+        more[str(item)] = item
+        return [*items, *more.values()]
+
+    @manager.workflow(name="inner")
+    async def inner(step: Step, amounts: list[int] = [], amount: Amount = Amount(cents=1)) -> int:  # noqa: B006, B008
+        amounts.append(amount.cents)
+        amount.cents += 1
+        return len(amounts) + amount.cents
+
+    @manager.workflow(name="flow")
+    async def flow(step: Step, items: list[int] = [], pair: tuple[int, list[int]] = (1, [])) -> list[object]:  # noqa: B006
+        @step.update_handler
+        def note(texts: list[str] = []) -> int:  # noqa: B006
+            texts.append("x")
+            return len(texts)
+
+        items.append(await inner(step))
+        pair[1].append(await step.run_workflow(inner))
+        collected = await step.run_action(collect, len(items))
+        await step.await_event("go")
+        return [items, pair[1], collected]
+
+    async with manager.worker(cache_instances=cached):
+        for _ in range(2):
+            handle = await manager.start(flow)
+            assert [await handle.update("note", type=int) for _ in range(2)] == [1, 1]
+            await handle.send_event("go")
+            assert await handle.result(timeout=5) == [[3], [3], [1, 1]]
+
+
+class Unfinished(BaseModel):
+    rest: Missing  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+
+class Untyped(typing.TypedDict):
+    n: int
+
+
+class Earlier(BaseModel):
+    later: Later
+
+
+class Later(BaseModel):
+    n: int = 0
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        ("Missing[str]", "import the name outside `if TYPE_CHECKING:`"),
+        (Unfinished, "name 'Missing' is not defined; import the name outside"),
+        (list[Unfinished], "name 'Missing' is not defined; import the name outside"),
+        pytest.param(
+            Untyped,
+            "use `typing_extensions.TypedDict`",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason=""),
+        ),
+        (Earlier, ""),
+    ],
+    ids=str,
+)
+async def test_a_worker_refuses_annotations_that_cannot_be_resolved_before_it_takes_any_work(
+    manager: WorkflowManager, annotation: object, told: str
+) -> None:
+    async def take(value: object) -> None: ...
+
+    take.__annotations__["value"] = annotation
+    manager.action(name="take")(take)
+
+    with pytest.raises(InvalidDefinition) if told else nullcontext() as raised:
+        async with manager.worker():
+            pass
+
+    assert raised is None or ("the annotation of 'value' of" in str(raised.value) and told in str(raised.value))
