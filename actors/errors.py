@@ -49,7 +49,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback as tracebacks
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal, cast
 
@@ -320,6 +320,8 @@ _KINDS: Final[dict[str, type[StepFailed | UpdateFailed | WorkflowFailed]]] = {
 _CARRIERS: Final = frozenset({StepFailed, EventFailed, UpdateFailed, WorkflowFailed})
 """Failures that say no more than that something raised: what it raised is the news."""
 
+_LEAVES_MAX: Final = 10
+"""How many of a group's exceptions its message tells."""
 MESSAGE_CHARACTERS_MAX: Final = 8_192
 TRACEBACK_CHARACTERS_MAX: Final = 32_768
 
@@ -359,8 +361,13 @@ class Failure:
         Without ``kind`` a ``StepFailed`` stays what it is and any other exception becomes the original of one. With it,
         a failure that only carries an exception of a step or child hands it on: type, message and attempts are those
         of the original, the traceback has both. One whose class says what happened (a timeout, an unknown outcome)
-        is the original itself, as is any other exception.
+        is the original itself, as is any other exception. A group of exceptions, such as a task group raises, that
+        comes down to a single one of these is that one; any other group tells what is in it.
         """
+        alone = _alone_in(error) if kind is not None else error
+        if alone is not error:
+            found = cls.from_exception(alone, attempts=attempts, kind=kind)
+            return replace(found, traceback=format_traceback(error))
         if kind is None and isinstance(error, StepFailed):
             text = error.traceback or format_traceback(error)
             return cls(_kind(error), error.error_type, _shorten(error.message), text, max(attempts, error.attempts))
@@ -409,9 +416,41 @@ def _kind(error: StepFailed) -> FailureKind:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        said = str(error)
     except Exception as broken:  # noqa: BLE001 - an author's __str__ may raise anything; the failure must still be told
         return f"<str() of {type(error).__name__} raised {type(broken).__name__}>"
+    if isinstance(error, BaseExceptionGroup):
+        leaves = _leaves(cast("BaseExceptionGroup[BaseException]", error))
+        told = "; ".join(_told(leaf) for leaf in leaves[:_LEAVES_MAX])
+        return f"{said}: {told}" if len(leaves) <= _LEAVES_MAX else f"{said}: {told}; …"
+    return said
+
+
+def _told(leaf: BaseException) -> str:
+    """Return a line for one of several exceptions; what came from a step or child begins with its original type."""
+    message = _message(leaf)
+    name = type(leaf).__name__
+    known = isinstance(leaf, RemoteFailure) and leaf.error_type != name
+    return message if known else f"{name}: {message}" if message else name
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            found += _leaves(cast("BaseExceptionGroup[BaseException]", inner))
+        else:
+            found.append(inner)
+    return found
+
+
+def _alone_in(error: BaseException) -> BaseException:
+    """Return the failure of a step or child that is all there is in a group of exceptions, else what is given."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    first, *others = _leaves(group)
+    return group if others or not isinstance(first, RemoteFailure) else first
 
 
 def _shorten(text: str) -> str:

@@ -203,7 +203,10 @@ class WorkflowManager(ShortForms, Registry):
     # ------------------------------------------------------------------------------------------------ starting
 
     async def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]:
-        """Start an instance; durable when this returns. Under an id that is in use, that instance is meant.
+        """Start an instance; durable when this returns.
+
+        Under an id that is in use, that instance is meant, whatever arguments it was started with: these are not
+        compared, and nothing is started. To have the id express them, make it of them (``f"order-{order}"``).
 
         Raises:
             InvalidArguments, PayloadTooLarge, InvalidOption: nothing was started.

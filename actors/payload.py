@@ -15,6 +15,7 @@ code type                 data
 8    Decimal              text
 9    UUID                 16 bytes
 10   int beyond 64 bits   text, decimal
+11   datetime of a zone   ISO 8601 text with its offset, the zone's name in brackets
 ==== ==================== =======================================
 
 Models and dataclasses are maps by field name, enums their values, anything else what pydantic makes of it in JSON.
@@ -31,13 +32,15 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Union, cast, get_args, get_origin
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from actors.errors import InvalidOption
 from actors.packing import ExtType, Packer, unpackb
+from actors.round_trip import difference, is_uncertain
 
 PlainTypes = frozenset[type]
 
@@ -54,7 +57,7 @@ _BUFFER_BYTES: Final = 1024
 _DEPTH_MAX: Final = 100
 """Deepest nesting that is searched for integers beyond 64 bits."""
 
-(TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_BYTES, INTEGER) = range(1, 11)
+(TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_BYTES, INTEGER, ZONED) = range(1, 12)
 
 
 class NotEncodable(ValueError):
@@ -117,6 +120,14 @@ def _encode_set(code: int, items: AbstractSet[object]) -> ExtType:
     return ExtType(code, pack(sorted(items, key=pack)))
 
 
+def _encode_datetime(value: datetime) -> ExtType:
+    zone = value.tzinfo
+    text = value.isoformat()
+    if type(zone) is ZoneInfo and zone.key:
+        return ExtType(ZONED, f"{text}[{zone.key}]".encode())
+    return ExtType(DATETIME, text.encode())
+
+
 def _with_large_integers(value: object, *, depth: int) -> object:
     """Return a copy of a plain value in which integers that msgpack cannot carry are extension values."""
     if depth > _DEPTH_MAX:
@@ -137,7 +148,7 @@ _ENCODERS: Final[dict[type, Callable[[Any], object]]] = {
     tuple: lambda value: ExtType(TUPLE, pack(list(value))),
     set: lambda value: _encode_set(SET, value),
     frozenset: lambda value: _encode_set(FROZENSET, value),
-    datetime: lambda value: ExtType(DATETIME, value.isoformat().encode()),
+    datetime: _encode_datetime,
     date: lambda value: ExtType(DATE, value.isoformat().encode()),
     time: lambda value: ExtType(TIME, value.isoformat().encode()),
     timedelta: lambda value: ExtType(TIMEDELTA, pack([value.days, value.seconds, value.microseconds])),
@@ -162,7 +173,23 @@ _READERS: Final[dict[int, Callable[[bytes], object]]] = {
     DECIMAL: lambda data: Decimal(data.decode()),
     UUID_BYTES: lambda data: UUID(bytes=data),
     INTEGER: lambda data: int(data.decode()),
+    ZONED: lambda data: _read_zoned(data.decode()),
 }
+
+
+def _read_zoned(text: str) -> datetime:
+    """Return the moment that was written, at the zone's wall clock if this machine knows the zone."""
+    moment, _, name = text.rstrip("]").partition("[")
+    written = datetime.fromisoformat(moment)
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return written
+    for fold in (0, 1):
+        read = written.replace(tzinfo=zone, fold=fold)
+        if read.utcoffset() == written.utcoffset():
+            return read
+    return written.astimezone(zone)  # the zone's rules were changed since
 
 
 def _read_set(kind: type[set[Any] | frozenset[Any]], data: bytes) -> object:
@@ -181,7 +208,7 @@ def _read_extension(code: int, data: bytes) -> object:
 class ValueCodec:
     """Turns values of one annotation into plain values and back; knows pydantic only if it must."""
 
-    __slots__ = ("_adapter", "_ambiguous", "annotation", "plain_types")
+    __slots__ = ("_adapter", "_uncertain", "annotation", "plain_types")
 
     def __init__(self, annotation: object) -> None:
         """Take a resolved annotation; the TypeAdapter is built at the first value that needs it."""
@@ -189,10 +216,11 @@ class ValueCodec:
         self.plain_types: PlainTypes = _plain_types(annotation)
         """Values of exactly these types are already plain."""
         self._adapter: TypeAdapter[Any] | None = None
-        self._ambiguous = False
+        self._uncertain = False
+        """Whether each value is decoded once more before it is encoded."""
 
     def check(self) -> None:
-        """Raise PydanticSchemaGenerationError if there are no values of the annotation."""
+        """Raise PydanticUserError or NameError if there are no values of the annotation."""
         if not self.plain_types and self._adapter is None:
             self._build()
 
@@ -208,7 +236,7 @@ class ValueCodec:
             raise NotEncodable(explain(error)) from None
         except PydanticSerializationError as error:
             raise NotEncodable(f"cannot be encoded: {error}") from None
-        if self._ambiguous:
+        if self._uncertain:
             self._check_round_trip(adapter, valid, plain)
         return plain
 
@@ -228,21 +256,22 @@ class ValueCodec:
             self._build()
 
     def _build(self) -> TypeAdapter[Any]:
-        adapter = self._adapter = TypeAdapter[Any](cast("Any", self.annotation))
-        self._ambiguous = _is_ambiguous(cast("object", adapter.core_schema))
+        adapter = TypeAdapter[Any](cast("Any", self.annotation))
+        if not adapter.pydantic_complete:  # it names what was not there yet when its class was made
+            adapter.rebuild(raise_errors=True)
+        self._uncertain = is_uncertain(cast("object", adapter.core_schema))
+        self._adapter = adapter
         return adapter
 
     def _check_round_trip(self, adapter: TypeAdapter[Any], valid: object, plain: object) -> None:
-        """Refuse a value that would come back as another member of its union, or as nothing but plain data."""
-        if type(valid) in SCALARS:
-            return
-        back = adapter.validate_python(unpack(pack(plain)), strict=False, by_alias=False, by_name=True)
-        if type(back) is type(valid) and (back == valid or repr(back) == repr(valid)):
-            return
-        raise NotEncodable(
-            f"{valid!r} would come back as {back!r}: annotate it with its own type, or tell the members of the union "
-            "apart by a discriminator (a Literal field)"
-        )
+        """Refuse a value that would not come back, or as another one: what reads it is run on it now."""
+        try:
+            back = adapter.validate_python(unpack(pack(plain)), strict=False, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise NotEncodable(explain(error)) from None
+        found = difference(valid, back)
+        if found is not None:
+            raise NotEncodable(str(found))
 
 
 def checked_codec(annotation: object) -> ValueCodec:
@@ -250,7 +279,7 @@ def checked_codec(annotation: object) -> ValueCodec:
     codec = ValueCodec(annotation)
     try:
         codec.check()
-    except PydanticSchemaGenerationError:
+    except (PydanticUserError, NameError):
         raise InvalidOption(
             f"type={annotation!r} is no type of values: give a class that pydantic knows, such as int or a model, or a "
             "generic such as list[Model]"
@@ -281,16 +310,3 @@ def _plain_types(annotation: object) -> PlainTypes:
         return SCALARS
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     return SCALARS.intersection(members) if SCALARS.issuperset(members) else frozenset()
-
-
-def _is_ambiguous(schema: object) -> bool:
-    """Whether a pydantic core schema has a place where plain data may become one of several types, or stay plain."""
-    if isinstance(schema, dict):
-        branch = cast("dict[str, object]", schema)
-        kind = branch.get("type")
-        if kind == "any" or (kind == "union" and isinstance(branch.get("choices"), list)):
-            return True
-        return any(_is_ambiguous(item) for key, item in branch.items() if key not in ("metadata", "serialization"))
-    if isinstance(schema, list | tuple):
-        return any(_is_ambiguous(item) for item in cast("Sequence[object]", schema))
-    return False

@@ -11,10 +11,13 @@ import typing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from actors.defaults import OwnDefaults
 from actors.errors import InvalidArguments, InvalidDefinition, InvalidReturn, PayloadTooLarge
 from actors.payload import NONE, NotEncodable, ValueCodec, pack, unpack
+from actors.round_trip import NO_FIELDS, NoValues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +37,7 @@ class FunctionCodec:
         "_filled",
         "_function",
         "_locals",
+        "_own_defaults",
         "_parameters",
         "_required",
         "_required_names",
@@ -60,6 +64,8 @@ class FunctionCodec:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
         self._parameters = parameters
         self._signature = inspect.Signature(parameters)
+        self._own_defaults = OwnDefaults(parameters)
+        self._refuse_any_model()
         by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._transposable = tuple(p.name if p.kind is p.POSITIONAL_OR_KEYWORD else "" for p in by_position)
         self._filled = [frozenset(p.name for p in by_position[:count]) for count in range(len(by_position) + 1)]
@@ -72,6 +78,14 @@ class FunctionCodec:
         self._rest: ValueCodec | None = None
         self._rest_by_name: ValueCodec | None = None
         self._result: ValueCodec | None = None
+
+    def _refuse_any_model(self) -> None:
+        """Refuse at once what nothing that is defined later can make good. Raises InvalidDefinition."""
+        origin = inspect.unwrap(self._function)
+        for name in (*(parameter.name for parameter in self._parameters), "return"):
+            annotation = origin.__annotations__.get(name)
+            if (origin.__globals__.get(annotation) if isinstance(annotation, str) else annotation) is BaseModel:
+                raise self._unusable(name, NoValues(NO_FIELDS))
 
     def encode_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         """Validate and encode. Raises InvalidArguments, PayloadTooLarge."""
@@ -99,11 +113,14 @@ class FunctionCodec:
         return data
 
     def decode_arguments(self, data: bytes) -> Arguments:
-        """Return positional and keyword arguments, validated. Raises InvalidArguments."""
+        """Return positional and keyword arguments, validated. Raises InvalidArguments.
+
+        Of a default that can be changed in place (a list, a model) each call has a copy of its own.
+        """
         if not data:
             if self._required:
                 self._arrange((), {})
-            return (), {}
+            return self.with_own_defaults((), {})
         by_position = self._by_position
         if by_position is None:
             by_position = self._build()
@@ -113,12 +130,22 @@ class FunctionCodec:
             if len(args) > len(by_position):
                 rest = typing.cast("ValueCodec", self._rest)
                 values.extend(rest.from_plain(value) for value in args[len(by_position) :])
-            return tuple(values), {name: self._named(name).from_plain(recorded[name]) for name in names}
+            named = {name: self._named(name).from_plain(recorded[name]) for name in names}
         except NotEncodable:
             said = self._findings(args, {name: recorded[name] for name in names}, ValueCodec.from_plain)
             raise InvalidArguments(
                 f"the recorded arguments do not fit {self.function_name}() any more: {said}"
             ) from None
+        return self.with_own_defaults(tuple(values), named)
+
+    def with_own_defaults(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Return a call with copies of the defaults that it leaves out and could change for all calls after it."""
+        return self._own_defaults.fill(args, kwargs) if self._own_defaults else (args, kwargs)
+
+    def prepare(self) -> None:
+        """Resolve the annotations now. Raises InvalidDefinition for one that cannot be used."""
+        if self._by_position is None:
+            self._build()
 
     def encode_position(self, position: int, value: object, *, count: int) -> bytes:
         """Validate and encode one value of a call by ``count`` values by position. Raises InvalidArguments."""
@@ -234,11 +261,13 @@ class FunctionCodec:
 
     def _unusable(self, name: str, error: Exception) -> InvalidDefinition:
         what = "return type" if name == "return" else f"annotation of {name!r}"
-        advice = "use a type that pydantic knows"
+        advice = "; use a type that pydantic knows"
         if isinstance(error, NameError):
-            advice = "import the name outside `if TYPE_CHECKING:`, where it can be resolved at run time"
+            advice = "; import the name outside `if TYPE_CHECKING:`, where it can be resolved at run time"
+        elif isinstance(error, NoValues) or getattr(error, "code", None) == "typed-dict-version":
+            advice = ""
         said = str(error).splitlines()[0]
-        return InvalidDefinition(f"the {what} of {self.function_name}() cannot be used: {said}; {advice}")
+        return InvalidDefinition(f"the {what} of {self.function_name}() cannot be used: {said}{advice}")
 
     def _explain(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> InvalidArguments:
         """Return an error that names every argument that does not fit."""

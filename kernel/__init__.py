@@ -100,7 +100,7 @@ from kernel.store.lanes import Connector
 from kernel.store.link import Lane, Words
 from kernel.store.mending import Mendable
 from kernel.store.outbox import Message, read_message
-from kernel.store.payloads import Codec, Instead
+from kernel.store.payloads import OPEN_PAYLOAD, Codec, Instead
 from kernel.store.pools import Asking, Permit, PoolStatus
 from kernel.store.pulse import BEATS_A_TIMEOUT, Pulse, heartbeat
 from kernel.store.pump import LaneLost, LaneTimedOut
@@ -126,6 +126,7 @@ __all__ = [
     "EVENT_FAILED",
     "FIRST",
     "NOT_EAGER",
+    "OPEN_PAYLOAD",
     "ORDINARY",
     "PARTS",
     "SINCE",

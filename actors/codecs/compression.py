@@ -1,6 +1,7 @@
 """Compression of payloads by zstandard, which is installed by ``headrace[compression]``.
 
-The first byte says which: 0 as it is, 1 a frame of zstandard. What would not get smaller is kept as it is.
+What is compressed is ``C1 'z'`` and a frame of zstandard. What would not get smaller is kept as it is; what is no
+payload (see ``kernel.OPEN_PAYLOAD``) then gets a byte 0 before it. So payloads that were never compressed are read too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import Final, Protocol, cast
 
 from actors.codecs.encryption import UnreadablePayload
 from actors.errors import InvalidOption
+from kernel import OPEN_PAYLOAD
 
 LEVEL_MIN: Final = 1
 LEVEL_MAX: Final = 22
 _PLAIN: Final = b"\x00"
-_ZSTD: Final = b"\x01"
+_ZSTD: Final = b"\xc1z"
 
 
 class _Zstandard(Protocol):
@@ -46,19 +48,21 @@ class Compression:
             smaller = self._library.compress(data, self._level)
             if len(smaller) < len(data):
                 return _ZSTD + smaller
-        return _PLAIN + data
+        return data if data[: len(OPEN_PAYLOAD)] == OPEN_PAYLOAD else _PLAIN + data
 
     def decode(self, data: bytes) -> bytes:
-        """Return what ``encode`` was given.
+        """Return what ``encode`` was given, and a payload that was never compressed as it is.
 
         Raises:
             UnreadablePayload: it was not written by Compression, or was changed.
         """
-        if data[:1] == _PLAIN:
-            return data[1:]
-        if data[:1] != _ZSTD:
+        if data[: len(OPEN_PAYLOAD)] == OPEN_PAYLOAD:
+            return data
+        if data[: len(_PLAIN)] == _PLAIN:
+            return data[len(_PLAIN) :]
+        if data[: len(_ZSTD)] != _ZSTD:
             raise UnreadablePayload("it was not written by Compression: give the codec that it was written with")
         try:
-            return self._library.decompress(data[1:])
+            return self._library.decompress(data[len(_ZSTD) :])
         except Exception as error:
             raise UnreadablePayload(f"it cannot be decompressed, so it was changed since: {error}") from error

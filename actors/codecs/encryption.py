@@ -1,7 +1,9 @@
 """Authenticated encryption of payloads: AES-GCM of ``cryptography``, which is installed by ``headrace[encryption]``.
 
 An encrypted payload is: the byte 1; the length of the key's id, one byte; the key's id; 12 random bytes; the text and
-its 16 bytes of authentication. What comes before the random bytes is authenticated too.
+its 16 bytes of authentication. What comes before the random bytes is authenticated too. A payload that was never
+encrypted, compressed or not, begins with ``C1`` and is read as it is: that something is read does not prove that its
+writer had the key.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from collections.abc import Mapping
 from typing import Final, Protocol, cast
 
 from actors.errors import HeadraceError, InvalidOption
+from kernel import OPEN_PAYLOAD
 
 KEY_BYTES: Final = (16, 24, 32)
 KEY_ID_BYTES_MAX: Final = 64
 _VERSION: Final = b"\x01"
+_NEVER_ENCRYPTED: Final = OPEN_PAYLOAD[:1]
 _NONCE_BYTES: Final = 12
 
 
@@ -60,11 +64,13 @@ class Encryption:
         return self._header + nonce + self._cipher.encrypt(nonce, data, self._header)
 
     def decode(self, data: bytes) -> bytes:
-        """Return what ``encode`` was given.
+        """Return what ``encode`` was given, and a payload that was never encrypted as it is.
 
         Raises:
             UnreadablePayload: its key is not here or is another one, or the text was changed.
         """
+        if data[:1] == _NEVER_ENCRYPTED:
+            return data
         end = 2 + (data[1] if len(data) > 1 else 0)
         if data[:1] != _VERSION or len(data) < end + _NONCE_BYTES:
             raise UnreadablePayload("it was not written by Encryption: give the codec that it was written with")

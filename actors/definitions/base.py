@@ -82,6 +82,10 @@ class Definition(Generic[P, R_co]):
         """Validate and encode a call; canonical. Raises InvalidArguments, PayloadTooLarge."""
         functools.update_wrapper(cast("Callable[..., Any]", self), function, updated=())
 
+    def check_annotations(self) -> None:
+        """Resolve the annotations now instead of at the first call. Raises InvalidDefinition, with what to write."""
+        self._codec.prepare()
+
     def decode_arguments(self, data: bytes) -> Arguments:
         """Return the validated positional and keyword arguments of a call. Raises InvalidArguments."""
         return self._codec.decode_arguments(data)

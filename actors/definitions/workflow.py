@@ -72,7 +72,8 @@ class Workflow(Definition[P, R_co]):
 
     def __call__(self, step: Step, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Run the workflow's code inline, as part of the caller."""
-        return cast("Coroutine[Any, Any, R_co]", self.function(step, *args, **kwargs))
+        given, named = self._codec.with_own_defaults(args, kwargs)
+        return cast("Coroutine[Any, Any, R_co]", self.function(step, *given, **named))
 
     @overload
     def with_options(self, **options: Unpack[WorkflowOptions]) -> Self: ...

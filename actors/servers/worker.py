@@ -99,8 +99,11 @@ class Worker:
         Raises:
             DeterminismViolation: a workflow calls a helper that reads the wall clock, blocks or does I/O.
             InvalidOption: a definition names a pool that was not declared.
+            InvalidDefinition: an annotation names what is not there, or no type of values.
         """
         check_pools(self._registry)
+        for definition in (*self._registry.step_definitions, *self._registry.workflows):
+            definition.check_annotations()
         for workflow in self._registry.workflows:
             # Once more: when it was defined, helpers further down in its module were not there yet.
             check_definition(workflow.function)

@@ -8,6 +8,9 @@ begins with the byte ``C1``, which begins no msgpack value:
 ``C1 'l'`` 40 digits    it is large: the bytes (as it is, or the codec's) are that field of ``K:<kind>.large:<id>``
 ======================  ==============================================================================================
 
+What the codec is given begins with ``C1 'p'``, and so must what it gives back: a codec that lacks a part of what a
+payload went through, or has one too many, is found out by that, before anybody takes what it made for a value.
+
 The field's name is the hash of its bytes, so writing it twice writes it once. It is there before the script runs that
 refers to it: if the server may have lost it in between (a failover), it is written again first. What was written and
 never referred to goes with the actor.
@@ -38,6 +41,8 @@ DEPOSIT_BYTES_MAX: Final = 4 * 2**20
 MARK: Final = b"\xc1"
 CODED: Final = b"\xc1c"
 APART: Final = b"\xc1l"
+OPEN_PAYLOAD: Final = b"\xc1p"
+"""What a codec is given begins with this, and then comes the payload."""
 _SEALED_KINDS: Final = frozenset({b"step", b"child"})
 
 
@@ -46,7 +51,10 @@ Instead: TypeAlias = "Callable[[str, bytes, PayloadUnusable], bytes]"
 
 
 class Codec(Protocol):
-    """What every payload passes through: compression, encryption, or several of them."""
+    """What every payload passes through: compression, encryption, or several of them.
+
+    What they are given begins with ``OPEN_PAYLOAD``, two bytes, by which what comes back is known.
+    """
 
     def encode(self, data: bytes) -> bytes:
         """Return what is stored for ``data``; equal data need not give equal bytes."""
@@ -85,10 +93,12 @@ class Payloads:
         """Return a payload that stays where it is written; nothing stays nothing, and what is encoded stays so."""
         if self.codec is None or not payload or payload[:1] == MARK:
             return payload
+        given = OPEN_PAYLOAD + payload
         try:
-            return CODED + self.codec.encode(payload)
+            encoded = self.codec.encode(given)
         except Exception as error:
             raise PayloadUnusable(f"a payload cannot be encoded: {error}") from error
+        return payload if encoded == given else CODED + encoded
 
     def pack(self, payload: bytes) -> Packed:
         """Return a payload and what of it is to be kept apart."""
@@ -220,9 +230,15 @@ class Payloads:
         if self.codec is None:
             raise CodecMissing(what, address)
         try:
-            return self.codec.decode(payload[len(CODED) :])
+            decoded = self.codec.decode(payload[len(CODED) :])
         except Exception as error:
             raise PayloadUnusable(f"{what} of {address} cannot be decoded: {error}") from error
+        if decoded[: len(OPEN_PAYLOAD)] != OPEN_PAYLOAD:
+            raise PayloadUnusable(
+                f"{what} of {address} cannot be decoded: it was written through other codecs than the one given here, "
+                "such as Compression before Encryption: give WorkflowManager the codec=… that it was written with"
+            )
+        return decoded[len(OPEN_PAYLOAD) :]
 
     async def get_events(self, address: str, events: list[Event]) -> list[Event]:
         """Return events with their payloads as they were given. Raises as ``get``."""
@@ -335,4 +351,4 @@ async def get_all(
     return found
 
 
-__all__ = ["LARGE_BYTES", "Codec", "Instead", "Packed", "Payloads", "get_all", "split_field"]
+__all__ = ["LARGE_BYTES", "OPEN_PAYLOAD", "Codec", "Instead", "Packed", "Payloads", "get_all", "split_field"]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from actors import InvalidOption
-from actors.codecs import Chain, Codec, Compression, Encryption, UnreadablePayload
+from actors.codecs import Chain, Codec, Compression, Encryption, Reading, UnreadablePayload
+from kernel import OPEN_PAYLOAD
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 TEXT = b"a secret " * 1000
@@ -25,7 +26,11 @@ TEXT = b"a secret " * 1000
     ],
     ids=lambda codec: type(codec).__name__,
 )
-@pytest.mark.parametrize("data", [b"", b"x", TEXT, os.urandom(3000)], ids=["nothing", "little", "text", "noise"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x", b"\xc1z", OPEN_PAYLOAD + TEXT, TEXT, os.urandom(3000)],
+    ids=["nothing", "little", "a mark", "a payload", "text", "noise"],
+)
 def test_what_was_encoded_is_decoded_to_the_same_bytes(codec: Codec, data: bytes) -> None:
     assert codec.decode(codec.encode(data)) == data
 
@@ -35,6 +40,31 @@ def test_compression_makes_text_smaller_and_noise_no_larger_than_by_one_byte() -
     assert len(Compression().encode(TEXT)) < len(TEXT) / 20
     assert len(Compression().encode(noise)) == len(noise) + 1
     assert Compression(bytes_min=10).encode(b"123456789") == b"\x00123456789"
+
+
+@pytest.mark.parametrize("text", [b"little", TEXT])
+def test_what_was_written_before_a_codec_was_added_is_read_by_the_chain_that_has_it(text: bytes) -> None:
+    payload = OPEN_PAYLOAD + text
+    encryption = Encryption({"k": KEY}, current="k")
+    both = Chain(Compression(), encryption)
+    for before in (Compression(), encryption, both):
+        assert both.decode(before.encode(payload)) == payload
+    assert both.decode(payload) == payload
+
+
+def test_what_was_compressed_too_is_no_payload_to_who_only_decrypts() -> None:
+    encryption = Encryption({"k": KEY}, current="k")
+    written = Chain(Compression(), encryption).encode(OPEN_PAYLOAD + TEXT)
+    assert not encryption.decode(written).startswith(OPEN_PAYLOAD)
+
+
+def test_a_codec_that_only_reads_writes_what_is_written_without_it() -> None:
+    payload, compression = OPEN_PAYLOAD + TEXT, Compression()
+    assert Reading(compression).encode(payload) == payload
+    assert Reading(compression).decode(compression.encode(payload)) == payload
+    assert Reading(compression).decode(payload) == payload
+    with pytest.raises(InvalidOption, match="give an object with encode"):
+        Reading("zstd")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def test_encryption_shows_nothing_and_gives_another_text_each_time() -> None:

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from actors import InProgress, Step, WorkflowManager
-from actors.codecs import Encryption
+from actors.codecs import Chain, Compression, Encryption, Reading
+from kernel import Codec, PayloadUnusable
 from tests.api.watching import Managers, seen
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
@@ -113,3 +114,77 @@ async def test_workers_that_cannot_do_the_work_do_not_hold_it_up(managers: Manag
             await handle.send_event("go", 1)
         assert [await handle.result(timeout=10) for handle in handles] == [1, 3, 5, 7, 9, 11]
         assert asyncio.get_running_loop().time() - started < 2
+
+
+COMPRESSED = Chain(Compression(bytes_min=0), sealed(KEY))
+TEXT = "many words, " * 100
+
+
+def define_texts(manager: WorkflowManager) -> None:
+    @manager.action(name="echo")
+    async def echo(text: str) -> str:
+        return text
+
+    @manager.workflow(name="say")
+    async def say(step: Step, text: str) -> str:
+        said = await step.run_action(echo, text)
+        step.set_value("said", said)
+        return said + await step.await_event("go", str)
+
+
+@pytest.mark.parametrize(
+    ("written", "lacking"), [(COMPRESSED, sealed(KEY)), (Compression(bytes_min=0), None)], ids=["encrypted", "alone"]
+)
+async def test_what_was_compressed_is_left_to_workers_that_compress(
+    managers: Managers, written: Codec, lacking: Codec | None
+) -> None:
+    new, old = managers(codec=written), managers(codec=lacking)
+    define_texts(new)
+    define_texts(old)
+    handle = await new.start(new.get_workflow("say").with_options(id="s"), TEXT)
+    async with old.worker():
+        assert "of wf/s " in await waiting(old, "s")
+    async with new.worker():
+        await seen(handle, lambda snapshot: snapshot.values.get("said") == TEXT)
+    await handle.send_event("go", TEXT)
+    async with old.worker():
+        assert "of wf/s " in await waiting(old, "s")
+        with pytest.raises(PayloadUnusable):
+            await old.handle("s").value("said")
+    async with new.worker():
+        assert await handle.result(timeout=10) == 2 * TEXT
+    with pytest.raises(PayloadUnusable):
+        await old.handle("s").result(timeout=1)
+
+
+async def test_a_codec_that_gives_back_something_else_is_found_out_before_it_is_a_value(managers: Managers) -> None:
+    class Backwards:
+        def encode(self, data: bytes) -> bytes:
+            return data[::-1]
+
+        def decode(self, data: bytes) -> bytes:
+            return data
+
+    manager = managers(codec=Backwards())
+    define_texts(manager)
+    handle = await manager.start(manager.get_workflow("say"), TEXT)
+    async with manager.worker():
+        assert "written through other codecs" in await waiting(manager, handle.id)
+
+
+@pytest.mark.parametrize(("before", "codec"), [(sealed(KEY), COMPRESSED), (None, sealed(KEY))], ids=["second", "first"])
+async def test_a_codec_is_added_by_reading_it_first(managers: Managers, before: Codec | None, codec: Codec) -> None:
+    stages = [
+        managers(codec=before),
+        managers(codec=Reading(codec) if before is None else Chain(Reading(Compression()), before)),
+        managers(codec=codec),
+    ]
+    for manager in stages:
+        define_texts(manager)
+    for one, other in [(stages[0], stages[1]), (stages[1], stages[0]), (stages[1], stages[2]), (stages[2], stages[1])]:
+        handle = await one.start(one.get_workflow("say"), TEXT)
+        async with other.worker():
+            await seen(other.handle(handle.id), lambda snapshot: snapshot.values.get("said") == TEXT)
+        await other.send_event(handle.id, "go", TEXT)
+        async with one.worker():
+            assert await handle.result(timeout=10) == 2 * TEXT

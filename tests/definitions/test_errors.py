@@ -95,6 +95,40 @@ def test_a_step_failure_whose_class_says_what_happened_is_the_original_of_the_wo
     assert (failure.error_type, failure.message) == (kind.__name__, "too bad")
 
 
+def test_a_group_with_a_single_step_failure_in_it_is_that_failure_however_deep() -> None:
+    step = failure_of(CardDeclined("no funds"), attempts=3).to_exception()
+    group = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("unhandled errors too", [step])])
+
+    failure = Failure.from_exception(group, kind="WorkflowFailed")
+
+    assert (failure.kind, failure.error_type, failure.message) == ("WorkflowFailed", "CardDeclined", "no funds")
+    assert failure.attempts == 3
+    assert "ExceptionGroup: unhandled errors too" in failure.traceback
+    assert "CardDeclined: no funds" in failure.traceback
+
+
+def test_a_group_of_several_errors_tells_each_of_them() -> None:
+    step = failure_of(CardDeclined("no funds")).to_exception()
+    group = ExceptionGroup("two", [step, ExceptionGroup("inner", [ValueError("bad"), KeyError()])])
+
+    for kind in ("WorkflowFailed", None):
+        failure = Failure.from_exception(group, kind=kind)
+        assert failure.error_type == "ExceptionGroup"
+        assert failure.message == "two (2 sub-exceptions): CardDeclined: no funds; ValueError: bad; KeyError"
+
+
+def test_a_group_with_one_error_that_is_no_step_s_stays_a_group_and_tells_it() -> None:
+    failure = Failure.from_exception(ExceptionGroup("one", [ValueError("bad")]), kind="WorkflowFailed")
+
+    assert (failure.error_type, failure.message) == ("ExceptionGroup", "one (1 sub-exception): ValueError: bad")
+
+
+def test_a_group_of_many_errors_tells_the_first() -> None:
+    failure = Failure.from_exception(ExceptionGroup("many", [ValueError(n) for n in range(100)]), kind="WorkflowFailed")
+
+    assert failure.message.endswith("ValueError: 9; …")
+
+
 def test_an_original_error_goes_up_through_any_number_of_parents_unchanged() -> None:
     error: BaseException = failure_of(CardDeclined("no funds")).to_exception()
     for _ in range(3):

@@ -167,7 +167,7 @@ def test_nan_comes_back_also_where_a_union_is_checked() -> None:
         (Point | Spot, Spot(1), "would come back as Point"),
         (Mode | str, Mode.FAST, "would come back as 'fast'"),
         (Any, Point(1), "annotate it with its own type"),
-        (list[Any], [Color.RED], "would come back as ['red']"),
+        (list[Any], [Color.RED], "0: <Color.RED: 'red'> would come back as 'red'"),
         (int, "seven", "Input should be a valid integer"),
         (str, "\ud800", "surrogates not allowed"),
         (Any, object(), "nothing is known about values of type object"),
