@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 from actors import bulk
 from actors.dead import DeadLetters
-from actors.doctor import Examination, Thoroughness
+from actors.doctor import Examination, Thoroughness, discard
 from actors.errors import IdInUse, InvalidOption, Misuse
 from actors.handle import WorkflowHandle
 from actors.listing import Order, Page, Selection, list_instances
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from actors.definitions import BoundWorkflow, Workflow
     from actors.doctor import Report
     from actors.policy import RetryPolicy
-    from kernel import Codec
+    from kernel import Codec, Discarded
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -366,6 +366,17 @@ class WorkflowManager(ShortForms, Registry):
             worker_timeout_s=self.worker_timeout_s,
         )
         return await Examination(await self.store(), thoroughness).run()
+
+    async def discard(self, workflow_id: str) -> Discarded:
+        """Remove an instance so damaged that nothing else ends it, with all that lies of it anywhere in Redis.
+
+        Its children are canceled and deleted; whoever waits for it, if that can be read, gets ``OutcomeUnknown``.
+
+        Raises:
+            Misuse: it is not damaged, or what was wrong could be mended: cancel it, and clean it up.
+            WorkflowNotFound: there is nothing of it.
+        """
+        return await discard(await self.store(), workflow_id)
 
     # ------------------------------------------------------------------------------------------------- working
 
