@@ -25,7 +25,17 @@ from actors.servers import Worker, WorkerSettings
 from actors.short_forms import ShortForms
 from actors.starting import beginning
 from actors.wording import shown
-from kernel import EmbeddedServer, Misconfigured, Space, Store, connector, keys, read_created, replicated
+from kernel import (
+    EmbeddedServer,
+    EvictingServer,
+    Misconfigured,
+    Space,
+    Store,
+    connector,
+    keys,
+    read_created,
+    replicated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -151,7 +161,7 @@ class WorkflowManager(ShortForms, Registry):
                     self._store = await self._open(patience_s=10.0)
         return self._store
 
-    async def _open(self, *, patience_s: float | None) -> Store:
+    async def _open(self, *, patience_s: float | None, allows_eviction: bool = False) -> Store:
         url = self.url
         small = url is None or url.startswith("memory://")
         if small and self.durability == "replicated":
@@ -172,6 +182,7 @@ class WorkflowManager(ShortForms, Registry):
             codec=self.codec,
             founds=self.founds,
             works=patience_s is None,
+            allows_eviction=allows_eviction,
         )
         try:
             await space.open()
@@ -365,7 +376,14 @@ class WorkflowManager(ShortForms, Registry):
             leftover_after_s=duration_ms("leftover_after", leftover_after) / 1000,
             worker_timeout_s=self.worker_timeout_s,
         )
-        return await Examination(await self.store(), thoroughness).run()
+        try:
+            return await Examination(await self.store(), thoroughness).run()
+        except EvictingServer:
+            store = await self._open(patience_s=10.0, allows_eviction=True)
+        try:  # which says so, among all else
+            return await Examination(store, thoroughness).run()
+        finally:
+            await store.close()
 
     async def discard(self, workflow_id: str) -> Discarded:
         """Remove an instance so damaged that nothing else ends it, with all that lies of it anywhere in Redis.

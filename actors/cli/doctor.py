@@ -12,6 +12,7 @@ from rich.text import Text
 from actors.cli.errors import CommandError
 from actors.cli.options import add_common, add_connection, connected, seconds
 from actors.cli.output import console, counted, printable, write_json, write_rows
+from actors.doctor import UNCHECKED
 
 if TYPE_CHECKING:
     import argparse
@@ -121,7 +122,8 @@ def _print(report: Report) -> None:
             out.print(f"… and {report.counts[code] - SHOWN_MAX:,} more like that (--json shows more)")
     looked_at = f"looked at {counted(report.instances, 'instance')}"
     mended = f", mended {counted(report.repaired, 'thing')}" if report.repaired else ""
-    left = "healthy" if report.healthy else f"{counted(report.problems, 'problem')} to be seen to"
+    well = "healthy, as far as it could be looked at" if report.counts[UNCHECKED] else "healthy"
+    left = well if report.healthy else f"{counted(report.problems, 'problem')} to be seen to"
     out.print(f"\n{looked_at}{mended}: {left}")
 
 
