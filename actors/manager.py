@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 from actors import bulk
 from actors.dead import DeadLetters
-from actors.doctor import Examination, Thoroughness, discard
+from actors.doctoring import Doctoring
 from actors.errors import IdInUse, InvalidOption, Misuse
 from actors.handle import WorkflowHandle
 from actors.listing import Order, Page, Selection, list_instances
@@ -27,7 +27,6 @@ from actors.starting import beginning
 from actors.wording import shown
 from kernel import (
     EmbeddedServer,
-    EvictingServer,
     Misconfigured,
     Space,
     Store,
@@ -43,9 +42,8 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from actors.definitions import BoundWorkflow, Workflow
-    from actors.doctor import Report
     from actors.policy import RetryPolicy
-    from kernel import Codec, Discarded
+    from kernel import Codec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +59,7 @@ _NAMED_MAX: Final = 5
 """Ids in use that one error names."""
 
 
-class WorkflowManager(ShortForms, Registry):
+class WorkflowManager(ShortForms, Doctoring, Registry):
     """Definitions, and the connection to the Redis that their instances live in. Connects at the first use.
 
     What a handle can do, a manager can do by the instance's id: ``await manager.result("order-7")``.
@@ -161,7 +159,7 @@ class WorkflowManager(ShortForms, Registry):
                     self._store = await self._open(patience_s=10.0)
         return self._store
 
-    async def _open(self, *, patience_s: float | None, allows_eviction: bool = False) -> Store:
+    async def _open(self, *, patience_s: float | None) -> Store:
         url = self.url
         small = url is None or url.startswith("memory://")
         if small and self.durability == "replicated":
@@ -182,7 +180,7 @@ class WorkflowManager(ShortForms, Registry):
             codec=self.codec,
             founds=self.founds,
             works=patience_s is None,
-            allows_eviction=allows_eviction,
+            allows_eviction=self.allows_eviction,
         )
         try:
             await space.open()
@@ -349,52 +347,6 @@ class WorkflowManager(ShortForms, Registry):
     def dead(self) -> DeadLetters:
         """What was set aside for a person: messages to the gateway, and steps that took their workers down."""
         return DeadLetters(self)
-
-    async def doctor(
-        self,
-        *,
-        repair: bool = False,
-        stuck_after: Duration = 300,
-        orphans_older_than: Duration = timedelta(days=1),
-        leftover_after: Duration = 60,
-    ) -> Report:
-        """Look over the whole namespace, in slices, while workers go on; say what is wrong and what to do about it.
-
-        Args:
-            repair: mend what can be mended safely; each thing is looked at once more by the script that mends it.
-            stuck_after: what has waited for longer is reported.
-            orphans_older_than: only keys without record that nobody has used for longer are deleted (``repair``).
-            leftover_after: a consumer without worker that was idle for longer is reported.
-
-        Raises:
-            InvalidOption: with what to give instead.
-        """
-        thoroughness = Thoroughness(
-            repair=repair,
-            stuck_after_s=duration_ms("stuck_after", stuck_after) / 1000,
-            orphans_older_than_s=duration_ms("orphans_older_than", orphans_older_than) / 1000,
-            leftover_after_s=duration_ms("leftover_after", leftover_after) / 1000,
-            worker_timeout_s=self.worker_timeout_s,
-        )
-        try:
-            return await Examination(await self.store(), thoroughness).run()
-        except EvictingServer:
-            store = await self._open(patience_s=10.0, allows_eviction=True)
-        try:  # which says so, among all else
-            return await Examination(store, thoroughness).run()
-        finally:
-            await store.close()
-
-    async def discard(self, workflow_id: str) -> Discarded:
-        """Remove an instance so damaged that nothing else ends it, with all that lies of it anywhere in Redis.
-
-        Its children are canceled and deleted; whoever waits for it, if that can be read, gets ``OutcomeUnknown``.
-
-        Raises:
-            Misuse: it is not damaged, or what was wrong could be mended: cancel it, and clean it up.
-            WorkflowNotFound: there is nothing of it.
-        """
-        return await discard(await self.store(), workflow_id)
 
     # ------------------------------------------------------------------------------------------------- working
 

@@ -34,7 +34,7 @@ class Twin(WorkflowManager):
         twin.clock, twin.fakes = clock, {}
         return twin
 
-    async def _open(self, *, patience_s: float | None, allows_eviction: bool = False) -> Store:  # noqa: ARG002 - in memory
+    async def _open(self, *, patience_s: float | None) -> Store:
         return await self._open_on(self._connector(), patience_s=patience_s)
 
     async def open_over(self, source: Connector, space: type[Space] = Space) -> Store:
