@@ -89,8 +89,8 @@ class Space:
         ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a
         server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests. ``codec``:
         what payloads pass through. ``founds``: whether a namespace that is not there is made. ``works``: whether a
-        worker runs on it, which needs more rights. ``allows_eviction``: whether a server that may drop keys will do, for
-        whoever is to say that it is one.
+        worker runs on it, which needs more rights. ``allows_eviction``: whether a server that may drop keys will do,
+        for whoever is to say that it is one.
         """
         if not valid_namespace(namespace):
             raise Misconfigured(
