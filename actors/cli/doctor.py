@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING, Final
@@ -84,8 +83,8 @@ def _discard(said: argparse.Namespace) -> int:
     """Remove one damaged instance and say what was removed."""
     if not said.yes:
         raise CommandError(
-            f"what is stored of {said.discard!r} would be deleted for good: see headrace doctor, and headrace key "
-            f"{shlex.quote(said.discard)} for its keys, then add --yes"
+            f"all that is stored of {said.discard!r} would be deleted for good: see what headrace doctor says of it, "
+            "then add --yes"
         )
     found = connected(said, lambda manager: manager.discard(said.discard))
     if said.json:
