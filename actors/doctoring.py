@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from actors.doctor import Examination, Thoroughness, discard
 from actors.options import Duration, duration_ms
@@ -12,6 +12,7 @@ from kernel import EvictingServer
 
 if TYPE_CHECKING:
     from actors.doctor import Report
+    from actors.manager import WorkflowManager
     from kernel import Discarded, Store
 
 
@@ -22,11 +23,6 @@ class Doctoring:
     """Whether a server that may delete keys is opened all the same, to say what is wrong with it."""
 
     if TYPE_CHECKING:
-
-        @property
-        def worker_timeout_s(self) -> float:
-            """How long a worker may be silent, seconds."""
-            ...
 
         async def store(self) -> Store:
             """Return the open store."""
@@ -58,7 +54,7 @@ class Doctoring:
             stuck_after_s=duration_ms("stuck_after", stuck_after) / 1000,
             orphans_older_than_s=duration_ms("orphans_older_than", orphans_older_than) / 1000,
             leftover_after_s=duration_ms("leftover_after", leftover_after) / 1000,
-            worker_timeout_s=self.worker_timeout_s,
+            worker_timeout_s=cast("WorkflowManager", self).worker_timeout_s,
         )
         try:
             return await Examination(await self.store(), thoroughness).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from actors.doctor.examination import Examination, Thoroughness
 from actors.errors import Failure, Misuse, WorkflowNotFound
@@ -71,9 +71,10 @@ async def _status(store: Store, address: str) -> str:
         if not is_damage(error):
             raise
         return ""
-    assert isinstance(found, list)
-    status, generation = found
-    return str(status.decode(errors="replace") if status is not None else "" if generation is None else "none")
+    status, generation = cast("list[bytes | None]", found)
+    if status is None:
+        return "" if generation is None else "none"
+    return status.decode(errors="replace")
 
 
 async def _completes(store: Store, address: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from kernel import Discarded
 from kernel.refusals import Gone, StaleGeneration
 from kernel.store import keys
+from kernel.store.snapshot import pairs
 from tests.store.bench import EAGER, A, Bench, child, step, timer
 
 WAITER = "wf/boss|1-1|000003|t"
@@ -14,15 +17,13 @@ WAITER = "wf/boss|1-1|000003|t"
 
 async def fields_of(bench: Bench, part: str = "") -> dict[str, str]:
     reply = await bench.space.send(bench.tag, "HGETALL", keys.actor(bench.tag, A, part))
-    assert isinstance(reply, list)
-    return {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
+    return pairs(reply)
 
 
 async def messages(bench: Bench) -> list[tuple[str, str]]:
     rows = await bench.space.send(bench.tag, "XRANGE", keys.shared(bench.tag, "outbox"), "-", "+")
-    assert isinstance(rows, list)
-    found = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in rows]
-    return [(one[b"w"].decode(), one[b"to"].decode()) for one in found]
+    found = [pairs(fields) for _, fields in cast("list[tuple[bytes, list[bytes]]]", rows)]
+    return [(one["w"], one["to"]) for one in found]
 
 
 async def discard(bench: Bench, *, completes: bool = False) -> Discarded:
