@@ -59,8 +59,7 @@ _ANSWERS: Final = {
     "knows no service": "the service that the URL names is not known there. Give the name that stands in the"
     " Sentinels' configuration: redis+sentinel://host:port,host:port/service.",
     "cluster support disabled": "is no node of a Cluster. Write redis://host:port/db in the URL.",
-    "READONLY": "is a replica, which takes no writes (READONLY). Give its primary's URL, or redis+sentinel://, which"
-    " finds it.",
+    "READONLY": "is a replica, which takes no writes. Give its primary's URL, or redis+sentinel://, which finds it.",
 }
 """What is to be said of servers that answer so, whatever was asked for."""
 
@@ -232,7 +231,7 @@ class ServerUnreachable(KernelError):
         where = masked(url)
         answered = next((said for words, said in _ANSWERS.items() if words in reason), "")
         if answered:
-            message = f"The server at {where} answers, but {answered}"
+            message = f"The server at {where} answers ({reason.rstrip('. ')}), but {answered}"
         elif any(word in reason for word in _LOGIN):
             message = (
                 f"The Redis server at {where} refuses the login ({reason.rstrip('.')}). Put user and password into the"
