@@ -103,11 +103,9 @@ class Mutator:
                 if not compare:
                     continue
                 # Without a pause it could lose a thousand times while Redis rebuilds the table of a large hash.
-            except ConnectionLost:
-                compare = False
-            except NoRoom as error:
-                compare = False
+            except (ConnectionLost, NoRoom) as error:
                 self._tell_of_waiting(begun, error)
+                compare = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
             # It may have been recorded: ask before running again. Obsolete says that it was, or is unwanted.
@@ -117,13 +115,13 @@ class Mutator:
             "keys, or spread the writes over more of them"
         )
 
-    def _tell_of_waiting(self, begun: Begun, error: NoRoom) -> None:
+    def _tell_of_waiting(self, begun: Begun, error: ConnectionLost | NoRoom) -> None:
         """Say in one line for all, once in a while, that mutations wait; they go on by themselves."""
         throttle = self._host.store.space.throttle
         if isinstance(error, Forbidden):
             if throttle.due("forbidden"):
                 log.warning("mutations wait: the Redis user needs the rights of deploy/README.md", error=str(error))
-        elif throttle.due("no room"):
+        elif isinstance(error, NoRoom) and throttle.due("no room"):
             log.warning(
                 "Redis takes no writes of a mutation now, which waits until it does: free memory or disk, or raise "
                 "maxmemory",
