@@ -40,13 +40,16 @@ class WorkerView:
     """Steps that it has begun and not completed."""
     beats: bool = False
     """A heartbeat came while it was watched. Without one for its timeout others take over what it has."""
+    gone: bool = False
+    """It left, or was declared dead, while it was watched."""
 
 
 async def read_workers(store: Store, *, watch_s: float | None = None) -> tuple[list[WorkerView], float]:
     """Return the workers, by host and process, and for how long they were watched, seconds.
 
     Redis does not have the times of heartbeats, so they are watched until each has come, ``watch_s`` seconds at most
-    (None: one and a half times as long as the slowest says that it takes).
+    (None: one and a half times as long as the slowest says that it takes). One that is no longer registered is not
+    waited for.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -57,12 +60,13 @@ async def read_workers(store: Store, *, watch_s: float | None = None) -> tuple[l
     slowest_ms = max((said.get("beat_ms", BEAT_MS) for said in about.values()), default=0)
     until = began + (min(1.5 * slowest_ms / 1000, WATCH_S_MAX) if watch_s is None else watch_s)
     silent = {beat.worker: beat.value for beat in first}
-    while silent and loop.time() < until:
+    now = silent
+    while any(now.get(worker) == value for worker, value in silent.items()) and loop.time() < until:
         await asyncio.sleep(LOOK_S)
         now = {beat.worker: beat.value for beat in await store.custody.living()}
-        silent = {worker: value for worker, value in silent.items() if now.get(worker) == value}
+        silent = {worker: value for worker, value in silent.items() if now.get(worker, value) == value}
     views = [replace(_view(worker, said), running=running.get(worker, 0)) for worker, said in about.items()]
-    seen = [replace(view, beats=view.id not in silent) for view in views]
+    seen = [replace(view, beats=view.id not in silent and view.id in now, gone=view.id not in now) for view in views]
     return sorted(seen, key=lambda view: (view.host, view.pid, view.id)), loop.time() - began
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 from actors import bulk
 from actors.dead import DeadLetters
-from actors.doctor import Examination, Thoroughness
+from actors.doctoring import Doctoring
 from actors.errors import IdInUse, InvalidOption, Misuse
 from actors.handle import WorkflowHandle
 from actors.listing import Order, Page, Selection, list_instances
@@ -25,7 +25,16 @@ from actors.servers import Worker, WorkerSettings
 from actors.short_forms import ShortForms
 from actors.starting import beginning
 from actors.wording import shown
-from kernel import EmbeddedServer, Misconfigured, Space, Store, connector, keys, read_created, replicated
+from kernel import (
+    EmbeddedServer,
+    Misconfigured,
+    Space,
+    Store,
+    connector,
+    keys,
+    read_created,
+    replicated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,7 +42,6 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from actors.definitions import BoundWorkflow, Workflow
-    from actors.doctor import Report
     from actors.policy import RetryPolicy
     from kernel import Codec
 
@@ -51,7 +59,7 @@ _NAMED_MAX: Final = 5
 """Ids in use that one error names."""
 
 
-class WorkflowManager(ShortForms, Registry):
+class WorkflowManager(ShortForms, Doctoring, Registry):
     """Definitions, and the connection to the Redis that their instances live in. Connects at the first use.
 
     What a handle can do, a manager can do by the instance's id: ``await manager.result("order-7")``.
@@ -172,6 +180,7 @@ class WorkflowManager(ShortForms, Registry):
             codec=self.codec,
             founds=self.founds,
             works=patience_s is None,
+            allows_eviction=self.allows_eviction,
         )
         try:
             await space.open()
@@ -343,34 +352,6 @@ class WorkflowManager(ShortForms, Registry):
     def dead(self) -> DeadLetters:
         """What was set aside for a person: messages to the gateway, and steps that took their workers down."""
         return DeadLetters(self)
-
-    async def doctor(
-        self,
-        *,
-        repair: bool = False,
-        stuck_after: Duration = 300,
-        orphans_older_than: Duration = timedelta(days=1),
-        leftover_after: Duration = 60,
-    ) -> Report:
-        """Look over the whole namespace, in slices, while workers go on; say what is wrong and what to do about it.
-
-        Args:
-            repair: mend what can be mended safely; each thing is looked at once more by the script that mends it.
-            stuck_after: what has waited for longer is reported.
-            orphans_older_than: only keys without record that nobody has used for longer are deleted (``repair``).
-            leftover_after: a consumer without worker that was idle for longer is reported.
-
-        Raises:
-            InvalidOption: with what to give instead.
-        """
-        thoroughness = Thoroughness(
-            repair=repair,
-            stuck_after_s=duration_ms("stuck_after", stuck_after) / 1000,
-            orphans_older_than_s=duration_ms("orphans_older_than", orphans_older_than) / 1000,
-            leftover_after_s=duration_ms("leftover_after", leftover_after) / 1000,
-            worker_timeout_s=self.worker_timeout_s,
-        )
-        return await Examination(await self.store(), thoroughness).run()
 
     # ------------------------------------------------------------------------------------------------- working
 

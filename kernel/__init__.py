@@ -78,6 +78,7 @@ from kernel.store.connect import (
 from kernel.store.custody import Heartbeat
 from kernel.store.damage import check_record, is_damage, journal_damage
 from kernel.store.dead import DeadLetter, NoSuchLetter
+from kernel.store.discarding import Discarded
 from kernel.store.erase import erase_namespace
 from kernel.store.exclusive import ConnectionLost, Exclusive, Forbidden, NoRoom, NotQueued
 from kernel.store.gateway import FIRST, SINCE, first_entry, published_ms
@@ -153,6 +154,7 @@ __all__ = [
     "DeadLetter",
     "Decision",
     "Depths",
+    "Discarded",
     "Eager",
     "EmbeddedServer",
     "End",

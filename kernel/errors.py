@@ -45,8 +45,23 @@ _LOGIN: Final = (
     "AUTH <password>",
 )
 """Words of a server that wants another login."""
-_LASTING: Final = (*_LOGIN, "NOPERM", "DB index", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+_LASTING: Final = (
+    *(*_LOGIN, "NOPERM", "DB index", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"),
+    *("unknown command", "cluster support disabled"),
+)
 """Words of what a person must change before a server can be used."""
+_ANSWERS: Final = {
+    "DB index is out of range": "has no database of that number. Give one that it has in the URL: most have 0 to 15.",
+    "unknown command 'SENTINEL'": "is no Sentinel. Give the Sentinels' addresses (their port is mostly 26379), or"
+    " write redis://host:port/db for the server itself.",
+    "unknown command `SENTINEL`": "is no Sentinel. Give the Sentinels' addresses (their port is mostly 26379), or"
+    " write redis://host:port/db for the server itself.",
+    "knows no service": "the service that the URL names is not known there. Give the name that stands in the"
+    " Sentinels' configuration: redis+sentinel://host:port,host:port/service.",
+    "cluster support disabled": "is no node of a Cluster. Write redis://host:port/db in the URL.",
+    "READONLY": "is a replica, which takes no writes. Give its primary's URL, or redis+sentinel://, which finds it.",
+}
+"""What is to be said of servers that answer so, whatever was asked for."""
 
 
 def masked(url: str) -> str:
@@ -210,11 +225,14 @@ class FolderUnusable(Misconfigured):
 
 
 class ServerUnreachable(KernelError):
-    """Nothing answers at the URL."""
+    """Nothing answers at the URL, or a server that cannot be used now; the message says which and what to do."""
 
     def __init__(self, url: str, reason: str = "") -> None:
         where = masked(url)
-        if any(word in reason for word in _LOGIN):
+        answered = next((said for words, said in _ANSWERS.items() if words in reason), "")
+        if answered:
+            message = f"The server at {where} answers ({reason.rstrip('. ')}), but {answered}"
+        elif any(word in reason for word in _LOGIN):
             message = (
                 f"The Redis server at {where} refuses the login ({reason.rstrip('.')}). Put user and password into the"
                 " URL: redis://user:password@host:port/db."
@@ -260,6 +278,7 @@ class ServerRefused(KernelError):
             "MISCONF": "The server cannot write its files: free the disk or mend its permissions.",
             "NOPERM": _GRANT,
             "NOAUTH": "Put user and password into the URL.",
+            "MOVED": "It is a node of a Cluster: write redis+cluster://host:port,host:port in the URL.",
         }.get(error.partition(" ")[0], _GRANT if DENIED_IN_SCRIPT in error else "See the server's log.")
         super().__init__(f"Redis refused {call}: {error}. {advice}")
         self.call = call

@@ -37,7 +37,11 @@ def cancel(said: argparse.Namespace) -> int:
         return run_bulk(said, "canceled", lambda manager, which: manager.cancel_many(cleanup=said.cleanup, **which))
 
     async def inside(manager: WorkflowManager) -> bool:
-        return await manager.handle(said.id).cancel(cleanup=said.cleanup)
+        handle = manager.handle(said.id)
+        done = await handle.cancel(cleanup=said.cleanup)
+        if not done:
+            await handle.status()  # raises, if it has not ended but is damaged
+        return done
 
     if not connected(said, inside):
         raise CommandError(f"workflow {said.id!r} had ended before: see headrace show {said.id}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.cli.errors import CommandError
 from actors.cli.options import add_common, add_connection, connected, positive, seconds
-from actors.cli.output import console, counted, printable, shorten, table, when, write_json, write_rows
+from actors.cli.output import console, counted, shorten, table, when, write_json, write_rows
 
 if TYPE_CHECKING:
     import argparse
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from actors.cli.options import Subparsers
     from actors.dead import Dead, DeadPage
     from actors.manager import WorkflowManager
+
+
+NAME_CHARACTERS_MAX: Final = 40
+"""How much of an id, a name or a single word of a reason the table shows; ``headrace dead show`` has it whole."""
 
 
 def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -67,15 +71,20 @@ def list_dead(said: argparse.Namespace) -> int:
     if not page.items:
         print(f"nothing was set aside in {said.namespace!r}")
         return 0
-    shown: Any = table("id", "sent as", "set aside", "what", "workflow", "reason")
+    shown: Any = table("id", "sent as", "set aside", "reason", "what", "workflow")
     for item in page.items:
-        what, workflow = printable(_what(item)), printable(item.workflow_id)
-        shown.add_row(item.id, item.message, when(item.at), what, workflow, shorten(item.reason, 120))
+        what, workflow = shorten(_what(item), NAME_CHARACTERS_MAX), shorten(item.workflow_id, NAME_CHARACTERS_MAX)
+        shown.add_row(item.id, item.message, when(item.at), _reason(item), what, workflow)
     out = console()
     out.print(shown)
     if page.cursor is not None:
         out.print(f"there are more: --cursor '{page.cursor}'", soft_wrap=True)
     return 0
+
+
+def _reason(item: Dead) -> str:
+    """Return why, in which ids and values are cut, so that the words around them are seen."""
+    return shorten(" ".join(shorten(word, NAME_CHARACTERS_MAX) for word in item.reason.split()), 120)
 
 
 def _what(item: Dead) -> str:

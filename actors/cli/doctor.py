@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from actors.cli.errors import CommandError
 from actors.cli.options import add_common, add_connection, connected, seconds
 from actors.cli.output import console, counted, printable, write_json, write_rows
+from actors.doctor import UNCHECKED
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +30,12 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("doctor", help="look for what is wrong, and mend it")
     parser.add_argument("--repair", action="store_true", help="mend what can be mended safely")
     parser.add_argument(
+        "--discard",
+        metavar="ID",
+        help="remove this instance, which is damaged so that nothing else ends it, with all that lies of it in Redis",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --discard: do it, it cannot be taken back")
+    parser.add_argument(
         "--stuck-after",
         type=seconds,
         default=300.0,
@@ -43,11 +51,15 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     add_connection(parser)
     add_common(parser)
-    parser.set_defaults(func=doctor)
+    parser.set_defaults(func=doctor, refuse=parser.error)
 
 
 def doctor(said: argparse.Namespace) -> int:
     """Print what was found; 1 if something is left to be done."""
+    if (said.yes and said.discard is None) or (said.repair and said.discard is not None):
+        said.refuse("--yes goes with --discard ID, and --repair does not")
+    if said.discard is not None:
+        return _discard(said)
 
     async def inside(manager: WorkflowManager) -> Report:
         return await manager.doctor(
@@ -65,6 +77,23 @@ def doctor(said: argparse.Namespace) -> int:
     else:
         _print(report)
     return 0 if report.healthy else UNHEALTHY
+
+
+def _discard(said: argparse.Namespace) -> int:
+    """Remove one damaged instance and say what was removed."""
+    if not said.yes:
+        raise CommandError(
+            f"all that is stored of {said.discard!r} would be deleted for good: see what headrace doctor says of it, "
+            "then add --yes"
+        )
+    found = connected(said, lambda manager: manager.discard(said.discard))
+    if said.json:
+        facts = {"keys": found.parts, "places": dict(found.places), "told": found.told}
+        write_json({"id": said.discard, "discarded": True, **facts})
+        return 0
+    items = [f"{counted(count, 'item')} of {name}" for name, count in sorted(found.places.items())]
+    print(f"{said.discard}: removed {', '.join([*found.parts, *items])}; told {counted(found.told, 'other')} of it")
+    return 0
 
 
 def _is_shadowed() -> bool:
@@ -92,7 +121,8 @@ def _print(report: Report) -> None:
             out.print(f"… and {report.counts[code] - SHOWN_MAX:,} more like that (--json shows more)")
     looked_at = f"looked at {counted(report.instances, 'instance')}"
     mended = f", mended {counted(report.repaired, 'thing')}" if report.repaired else ""
-    left = "healthy" if report.healthy else f"{counted(report.problems, 'problem')} to be seen to"
+    well = "healthy, as far as it could be looked at" if report.counts[UNCHECKED] else "healthy"
+    left = well if report.healthy else f"{counted(report.problems, 'problem')} to be seen to"
     out.print(f"\n{looked_at}{mended}: {left}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 OK: Final = 0
 FAILED: Final = 1
 INTERRUPTED: Final = 130
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _GROUPS: Final = (
     "demo", "worker", "start", "list", "show", "history", "watch", "send-event", "cancel", "restart", "resume",
@@ -40,22 +42,35 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code. ``arguments``: without the program's name; None: those of the process."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    said = _parser(words).parse_args(words)
-    configure_logs(verbose=getattr(said, "verbose", False), worker=said.command == "worker")
+    command = words[0] if words else ""
     try:
-        return int(said.func(said) or OK)
+        said = _parser(words).parse_args(words)
+        configure_logs(verbose=getattr(said, "verbose", False), worker=said.command == "worker")
+        code = int(said.func(said) or OK)
+        sys.stdout.flush()
+        return code
     except (CommandError, HeadraceError, KernelError) as error:
-        sys.stderr.write(f"headrace {said.command}: {one_line(str(error))}\n")
+        sys.stderr.write(f"headrace {command}: {one_line(str(error))}\n")
         return FAILED
     except Interrupted as waited:
-        sys.stderr.write(f"headrace {said.command}: {one_line(str(waited))}\n")
+        sys.stderr.write(f"headrace {command}: {one_line(str(waited))}\n")
         return INTERRUPTED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever reads the output (`head`) has seen enough. Nothing may be flushed there any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # whoever reads the output (`head`) has seen enough
         return OK
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _write_no_more()
+        sys.stderr.write(f"headrace {command}: the output cannot be written: {error.strerror}; free room for it\n")
+        return FAILED
+
+
+def _write_no_more() -> None:
+    """Let nothing more be flushed to where the output went, at the end of the process either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> Parser:

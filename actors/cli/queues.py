@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,12 +11,14 @@ from rich.text import Text
 
 from actors.cli.options import add_common, add_connection, connected
 from actors.cli.output import console, counted, seconds, table, write_json
+from actors.fleet import read_workers
 from actors.views import moment
 
 if TYPE_CHECKING:
     import argparse
 
     from actors.cli.options import Subparsers
+    from actors.fleet import WorkerView
     from actors.manager import WorkflowManager
     from kernel import Depths, PoolStatus, QueueDepth
 
@@ -32,26 +34,26 @@ def register(commands: Subparsers[argparse.ArgumentParser]) -> None:
 def queues(said: argparse.Namespace) -> int:
     """Print a line for each queue that has a step or a worker, and for each pool."""
 
-    async def inside(manager: WorkflowManager) -> tuple[Depths, Counter[str], dict[str, PoolStatus]]:
+    async def inside(manager: WorkflowManager) -> tuple[Depths, list[WorkerView], dict[str, PoolStatus]]:
         store = await manager.store()
-        living = {beat.worker for beat in await store.custody.living()}
-        about = await store.custody.about()
-        served = Counter(queue for worker in living & about.keys() for queue in json.loads(about[worker])["queues"])
+        depths, (workers, _) = await asyncio.gather(store.survey.depths(), read_workers(store))
         pools = {name: await store.pools.status(name) for name in await store.pools.names()}
-        return await store.survey.depths(), served, pools
+        return depths, [view for view in workers if not view.gone], pools
 
-    depths, served, pools = connected(said, inside)
+    depths, workers, pools = connected(said, inside)
+    served = Counter(queue for view in workers for queue in view.queues)
+    silent = Counter(queue for view in workers if not view.beats for queue in view.queues)
     names = sorted(depths.queues.keys() | served.keys())
     if said.json:
         for name in names:
-            write_json({"queue": name, **_facts(depths, name), "workers": served[name]})
+            write_json({"queue": name, **_facts(depths, name), "workers": served[name], "silent_workers": silent[name]})
         for name, status in pools.items():
             write_json({"pool": name, **status._asdict()})
         return 0
     if not names and not pools:
         print(f"no queues in {said.namespace!r}: nothing was asked for yet, and no worker runs")
         return 0
-    _print(depths, served, names)
+    _print(depths, served, silent, names)
     if pools:
         _print_pools(pools)
     return 0
@@ -71,7 +73,7 @@ def _facts(depths: Depths, name: str) -> dict[str, object]:
     }
 
 
-def _print(depths: Depths, served: Counter[str], names: list[str]) -> None:
+def _print(depths: Depths, served: Counter[str], silent: Counter[str], names: list[str]) -> None:
     now = datetime.now(UTC)
     shown = table("queue", "waiting", "oldest", "delayed", "retrying", "running", "workers")
     for name in names:
@@ -84,12 +86,13 @@ def _print(depths: Depths, served: Counter[str], names: list[str]) -> None:
             f"{facts['delayed']:,}",
             f"{facts['retrying']:,}",
             f"{facts['running']:,}",
-            Text(str(served[name]), style="" if served[name] or not _has(depths.queues.get(name)) else "red"),
+            _workers(served[name], silent[name], needed=_has(depths.queues.get(name))),
         )
     console().print(shown)
     for name in names:
-        if not served[name] and _has(depths.queues.get(name)):
-            print(f"no worker serves {name!r}: start one with headrace worker module:manager --queues {name}")
+        if served[name] == silent[name] and _has(depths.queues.get(name)):
+            that = " that beats" if silent[name] else ""
+            print(f"no worker{that} serves {name!r}: start one with headrace worker module:manager --queues {name}")
     if depths.unseen:
         print(f"{counted(depths.unseen, 'further step or timer')} delayed, retrying or running were not looked at")
 
@@ -105,6 +108,11 @@ def _print_pools(pools: dict[str, PoolStatus]) -> None:
             print(f"no worker has declared the pool {name!r}: write Workpool(manager, {name!r}, max_parallelism=…)")
         elif not status.max_parallelism and status.waiting:
             print(f"the pool {name!r} is paused: its limit is 0")
+
+
+def _workers(served: int, silent: int, *, needed: bool) -> Text:
+    style = "red" if served == silent and needed else ""
+    return Text(f"{served} ({silent} silent)" if silent else str(served), style=style)
 
 
 def _has(depth: QueueDepth | None) -> bool:

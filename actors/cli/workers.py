@@ -46,13 +46,19 @@ def workers(said: argparse.Namespace) -> int:
         print(f"no workers in {said.namespace!r}: start one with headrace worker module:manager")
         return 0
     _print(found)
-    silent = sum(not view.beats for view in found)
+    silent = sum(not view.beats and not view.gone for view in found)
     if silent:
         print(
             f"{counted(silent, 'worker')} without a heartbeat in {watched_s:.1f} s: dead, stuck or cut off; the others "
             "take over what it has after its timeout"
         )
     return 0
+
+
+def _heartbeat(view: WorkerView) -> Text:
+    if view.gone:
+        return Text("gone", style="red")
+    return Text("beats", style="green") if view.beats else Text("silent", style="red")
 
 
 def _print(found: list[WorkerView]) -> None:
@@ -64,7 +70,7 @@ def _print(found: list[WorkerView]) -> None:
             printable(view.host),
             str(view.pid),
             view.python,
-            Text("beats", style="green") if view.beats else Text("silent", style="red"),
+            _heartbeat(view),
             length(view.started, now),
             f"{view.running} of {view.concurrency}",
             ", ".join(view.queues),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from actors.doctor.discarding import discard
 from actors.doctor.examination import Examination, Thoroughness
 from actors.doctor.finding import Finding, Kind, Report, Severity
+from actors.doctor.server import UNCHECKED
 
-__all__ = ["Examination", "Finding", "Kind", "Report", "Severity", "Thoroughness"]
+__all__ = ["UNCHECKED", "Examination", "Finding", "Kind", "Report", "Severity", "Thoroughness", "discard"]

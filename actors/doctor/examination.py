@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from actors.doctor.finding import PURGED, Finding, Report
 from actors.doctor.places import Places
 from actors.doctor.server import facts, judge
 from actors.doctor.stuck import Workforce, reasons
 from actors.doctor.treatment import Treatment
-from actors.doctor.verdicts import foreign, misplaced, of_violation, stopped, unreadable
+from actors.doctor.verdicts import foreign, leftover, misplaced, of_violation, stopped, unreadable, wrong_type
 from kernel import (
     DAMAGED,
     PARTS,
@@ -226,22 +226,46 @@ class Examination:
                     self._undelivered[address] = 0
             if findings:
                 confirmed = await self._confirmed(address, findings)
-                self._note(await self._treatment.actor(address, confirmed, look=self._look_once))
+                self._note(await self._treated(address, confirmed))
         except ServerRefused as error:
-            if "WRONGTYPE" not in error.error:
-                raise
-            self._note([foreign(key) for key in await self._foreign_keys(address)])
+            treated = await self._treated(address, await self._refused(address, error))
+            self._note(treated)
+            if any(one.repaired for one in treated):  # then what else is wrong with it can be seen
+                self._note(await self._treated(address, await self._look_once(address)))
         except ValueError as error:
             self._note([unreadable(address, error)])
 
-    async def _foreign_keys(self, address: str) -> list[str]:
-        """Return an actor's keys of another type; none: it was a place that it names, which is told as well."""
-        space = self._store.space
-        tag = space.keys.tag_of(address)
-        wanted = {keys.actor(tag, address): b"hash"}
-        wanted |= {keys.actor(tag, address, part): b"stream" if part == "events" else b"hash" for part in PARTS}
-        types = {key: await space.send(tag, "TYPE", key) for key in wanted}
-        return [key for key, found in types.items() if found not in {wanted[key], b"none"}]
+    async def _treated(self, address: str, findings: list[Finding]) -> list[Finding]:
+        try:
+            return await self._treatment.actor(address, findings, look=self._look_once)
+        except ServerRefused as error:
+            return await self._refused(address, error)
+
+    async def _refused(self, address: str, error: ServerRefused) -> list[Finding]:
+        """Return what is wrong with an actor of which something cannot be read or mended, as the server says."""
+        if not is_damage(error):
+            raise error
+        if "WRONGTYPE" not in error.error:
+            return [unreadable(address, error)]
+        space, tag = self._store.space, self._store.space.keys.tag_of(address)
+        names = {part: keys.actor(tag, address, part) for part in ("", *PARTS)}
+        types = {part: bytes(cast("bytes", await space.send(tag, "TYPE", key))) for part, key in names.items()}
+        types = {part: found for part, found in types.items() if found != b"none"}
+        if list(types) == [""]:
+            return [foreign(names[""])]  # of an actor a journal is there, too
+        if "" not in types:
+            return [leftover(address, types)]
+        wrong = [
+            wrong_type(address, names[part], part, found=found.decode())
+            for part, found in types.items()
+            if found != (b"stream" if part == "events" else b"hash")
+        ]  # none: it was a place that it names, which is told as well
+        try:
+            if types[""] == b"hash":
+                check_record(address, await self._store.instances.record(address))
+        except ActorDamaged as damaged:
+            return [unreadable(address, damaged), *wrong]
+        return wrong
 
     async def _confirmed(self, address: str, findings: list[Finding]) -> list[Finding]:
         """Return what two further looks agree on."""
@@ -260,9 +284,16 @@ class Examination:
     async def _look_once(self, address: str) -> list[Finding]:
         try:
             found = await read_steady(self._store.space, address)
+        except ServerRefused as error:
+            return await self._refused(address, error)
         except ValueError as error:
             return [unreadable(address, error)]
         return [] if found is None else await self._judged(found)
+
+    async def damage(self, address: str) -> list[Finding]:
+        """Return what is wrong with what is stored of one actor; with ``repair``, what is left once it is mended."""
+        findings = await self._treated(address, await self._look_once(address))
+        return [one for one in findings if one.kind == "invariant" and not one.repaired]
 
     async def _judged(self, found: Slice) -> list[Finding]:
         try:
@@ -280,7 +311,12 @@ class Examination:
             return
         if {"status", "generation"} & set(actor.record) and actor.record.get("status") != "gone":
             check_record(actor.address, actor.record)
-        for violation in actor_violations(found.found, actor):
+        violations = list(actor_violations(found.found, actor))
+        # What it waits for is asked for again, or is told to be lost: then it has something pending.
+        explained = any(violation.code in {"lost_open", "lost_outcome"} for violation in violations)
+        for violation in violations:
+            if explained and violation.code == "nothing_pending":
+                continue
             yield of_violation(actor.address, violation, orphan=violation.code in PURGED)
         yield from reasons(found, self._workforce, now_ms=self._store.space.now_ms(), after_ms=self._after_ms)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
@@ -68,8 +69,9 @@ class Report:
 
 
 REPAIR: Final = "headrace doctor --repair"
+DISCARD: Final = "headrace doctor --discard {id} --yes"
 _LOST: Final = (
-    "this data is lost: restore the server from a copy, or end the instance by headrace cancel and start it again; "
+    f"this data is lost: restore the server from a copy, or remove the instance by {DISCARD}, and start it again; "
     "look for what wrote to or deleted Headrace's keys"
 )
 MENDS: Final[dict[str, Mendable]] = {
@@ -105,8 +107,8 @@ _ADVICE: Final[dict[str, str]] = {
     "immortal_tombstone": f"{REPAIR} lets it expire in an hour",
     "nothing_pending": "nothing will ever wake it: cancel it by headrace cancel, then headrace restart it from a step",
     "stopped_damaged": "its journal is damaged, so no change of code helps: restore the server from a copy and "
-    "headrace resume it; or headrace cancel it, and restart it from a step before what is lost or start it again",
-    "unreadable": _LOST,
+    "headrace resume it; or headrace cancel it, and restart it from a step before what is lost or start it again; or "
+    f"remove it by {DISCARD}",
 }
 DONE: Final[dict[str, str]] = {
     "ready": "mended its ready entry",
@@ -119,6 +121,6 @@ DONE: Final[dict[str, str]] = {
 }
 
 
-def advice(code: str) -> str:
-    """Return what to do about a violation."""
-    return _ADVICE.get(code, _LOST)
+def advice(code: str, workflow_id: str) -> str:
+    """Return what to do about a violation of an actor."""
+    return _ADVICE.get(code, _LOST).replace("{id}", shlex.quote(workflow_id))

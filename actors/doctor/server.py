@@ -16,6 +16,8 @@ MEMORY_PART_MAX: Final = 0.8
 ROUND_TRIP_MS_MAX: Final = 20.0
 FORK_US_MAX: Final = 500_000
 FRAGMENTATION_MAX: Final = 2.0
+UNCHECKED: Final = "not_checked"
+"""Code of the finding that says what could not be looked at."""
 FRAGMENTED_BYTES_MIN: Final = 2**28
 """Below this, the ratio says nothing."""
 
@@ -57,7 +59,9 @@ def _role(info: dict[str, str]) -> str:
 
 def _persistence(info: dict[str, str], settings: dict[str, str]) -> str:
     if info.get("aof_enabled") == "1":
-        return f"append-only file, fsync {settings.get('appendfsync', 'unknown')}"
+        return f"append-only file, fsync {settings.get('appendfsync', 'not known: CONFIG is forbidden')}"
+    if not settings:
+        return "no append-only file, snapshots not known: CONFIG is forbidden"
     return f"snapshots ({settings['save']})" if settings.get("save") else "no append-only file"
 
 
@@ -74,6 +78,8 @@ def _check_persistence(vitals: Vitals) -> Iterator[Finding]:
     info, settings = vitals.info, vitals.settings
     if info.get("aof_enabled") == "0":
         lost = "what was written since the last snapshot" if settings.get("save") else "everything"
+        if not settings:
+            lost = "everything since the last snapshot, if any is made"
         yield _finding(
             vitals,
             "no_append_only_file",
@@ -97,6 +103,19 @@ def _check_persistence(vitals: Vitals) -> Iterator[Finding]:
             yield _finding(vitals, "disk", f"the server could not {what} ({name}: {info[name]})", advice)
     if info.get("loading") == "1":
         yield _finding(vitals, "loading", "the server is still loading its data", "wait, then look again")
+
+
+def _check_forbidden(vitals: Vitals) -> Iterator[Finding]:
+    """Say what only CONFIG tells, where it is forbidden; the rest is in INFO, and was looked at."""
+    if not vitals.settings:
+        yield _finding(
+            vitals,
+            UNCHECKED,
+            "CONFIG is forbidden here, so appendfsync (what a failing machine loses), save and timeout were not seen",
+            "see them where the server is managed: appendfsync everysec or always, timeout 0; or let this user run "
+            "CONFIG GET (what INFO says of persistence, memory and eviction was looked at)",
+            "note",
+        )
 
 
 def _check_memory(vitals: Vitals) -> Iterator[Finding]:
@@ -178,6 +197,7 @@ def _check_latency(vitals: Vitals) -> Iterator[Finding]:
 
 _CHECKS: Final[tuple[Callable[[Vitals], Iterator[Finding]], ...]] = (
     _check_persistence,
+    _check_forbidden,
     _check_memory,
     _check_clock,
     _check_replicas,

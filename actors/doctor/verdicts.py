@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.doctor.finding import Finding, advice
 from actors.errors import Failure
 from kernel import ActorDamaged, PayloadUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kernel import Store, Violation
 
 
@@ -24,7 +26,7 @@ def of_violation(address: str, violation: Violation, *, orphan: bool = False) ->
         code=violation.code,
         subject=workflow_id(address),
         text=violation.text,
-        advice=advice(violation.code),
+        advice=advice(violation.code, workflow_id(address)),
     )
 
 
@@ -37,7 +39,41 @@ def unreadable(address: str, error: Exception) -> Finding:
         text=error.what
         if isinstance(error, ActorDamaged)
         else f"its keys cannot be read ({type(error).__name__}: {error})",
-        advice=advice("unreadable"),
+        advice=advice("unreadable", workflow_id(address)),
+    )
+
+
+def leftover(address: str, parts: Iterable[str]) -> Finding:
+    """Return what to say about keys of an actor that has no record."""
+    return Finding(
+        kind="orphan",
+        code="leftover_keys",
+        subject=workflow_id(address),
+        text=f"I5: deleted, but these are left: {sorted(parts)}",
+        advice=advice("leftover_keys", workflow_id(address)),
+    )
+
+
+_WITHOUT: Final = {
+    "": "nothing can be known of it",
+    "journal": "nothing of what it did can be read",
+    "open": "what it has under way cannot be known",
+    "staged": "a large decision of it cannot be written",
+    "events": "it cannot take events",
+    "values": "it can publish no values",
+    "large": "its large payloads are lost",
+}
+
+
+def wrong_type(address: str, key: str, part: str, *, found: str) -> Finding:
+    """Return what to say about an actor of which a key is of another type. Its mailbox can be dropped, the rest not."""
+    code = "wrong_mailbox" if part == "events" else "wrong_type"
+    return Finding(
+        kind="invariant",
+        code=code,
+        subject=workflow_id(address),
+        text=f"its key {key} was overwritten with a {found}: {_WITHOUT[part]}",
+        advice=advice(code, workflow_id(address)),
     )
 
 
@@ -71,7 +107,7 @@ async def stopped(store: Store, address: str, *, damaged: bool) -> Finding:
         code="stopped",
         subject=workflow_id(address),
         text=f"is stopped: {reason}",
-        advice=advice("stopped_damaged")
+        advice=advice("stopped_damaged", workflow_id(address))
         if damaged
         else f"mend the code and start workers with it; or headrace resume {workflow_id(address)}",
     )

@@ -27,6 +27,7 @@ from kernel import (
     NoRoom,
     NotQueued,
     draw_nonce,
+    keys,
 )
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class Mutator:
                     continue
                 # Without a pause it could lose a thousand times while Redis rebuilds the table of a large hash.
             except (ConnectionLost, NoRoom) as error:
-                if isinstance(error, Forbidden) and store.space.throttle.due("forbidden"):
-                    log.warning("mutations wait: the Redis user needs the rights of deploy/README.md", error=str(error))
+                self._tell_of_waiting(begun, error)
                 compare = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
@@ -114,6 +114,21 @@ class Mutator:
             f"what the mutation reads was changed by others {CONFLICTS_MAX} times before it could commit: read fewer "
             "keys, or spread the writes over more of them"
         )
+
+    def _tell_of_waiting(self, begun: Begun, error: ConnectionLost | NoRoom) -> None:
+        """Say in one line for all, once in a while, that mutations wait; they go on by themselves."""
+        throttle = self._host.store.space.throttle
+        if isinstance(error, Forbidden):
+            if throttle.due("forbidden"):
+                log.warning("mutations wait: the Redis user needs the rights of deploy/README.md", error=str(error))
+        elif isinstance(error, NoRoom) and throttle.due("no room"):
+            log.warning(
+                "Redis takes no writes of a mutation now, which waits until it does: free memory or disk, or raise "
+                "maxmemory",
+                workflow_id=keys.id_of(begun.held.address),
+                step=begun.held.seq,
+                reason=str(error),
+            )
 
     async def _attempt(
         self,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernel.store.custody import Custody
 from kernel.store.dead import Dead
+from kernel.store.discarding import Discarding
 from kernel.store.exclusive import Exclusives
 from kernel.store.gateway import Gateway
 from kernel.store.hearing import Hearing
@@ -39,6 +40,7 @@ class Store:
         self.exclusives = Exclusives(space)
         self.dead = Dead(space)
         self.mending = Mending(space)
+        self.discarding = Discarding(space)
         self.hearing = Hearing(space)
         self.survey = Survey(space)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -30,12 +31,17 @@ def connector(url: str) -> Connector:
 
     Raises:
         InvalidUrl: the scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster, memory; or no address
-            follows.
+            follows, or no number where the database's stands.
     """
     scheme = url.partition("://")[0]
     try:
         match scheme:
-            case "redis" | "rediss" | "unix":
+            case "redis" | "rediss":
+                database = urlsplit(url).path.strip("/")
+                if database and not database.isdecimal():  # redis-py would take database 0 in its place
+                    raise InvalidUrl(url, f"{database!r} is no number of a database")
+                return ServerConnector(url)
+            case "unix":
                 return ServerConnector(url)
             case "redis+sentinel":
                 return SentinelConnector(url)

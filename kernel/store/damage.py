@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 
 _UNUSABLE: Final = re.compile(
     r"WRONGTYPE|attempt to |bad argument|must be strings or integers|not a valid float|not an integer|hash value is not"
+    r"|Invalid stream ID|XADD is equal or smaller"
 )
 """What a server says when a script meets a key of another type, or a field that is gone or no number."""
 _EVENTS: Final = ("generation", "appended", "consumed")
 _NUMBERS: Final = ("created", "commands", "emitted")
+_PERHAPS: Final = {
+    "kept": re.compile(r"\d+\*?"),
+    **dict.fromkeys(("retention", "timeout", "ended", "doomed", "priority"), re.compile(r"\d+")),
+}
+"""Fields that a record need not have, and what they must be for scripts to use them. (``ready`` and ``undelivered`` are
+mended, whatever they are.)"""
 
 
 def check_record(address: str, record: Mapping[str, str | bytes]) -> None:
@@ -44,6 +51,9 @@ def check_record(address: str, record: Mapping[str, str | bytes]) -> None:
     for name in _EVENTS:
         if not re.fullmatch(r"\d+-\d+", said[name]):
             raise ActorDamaged(address, f"its record's {name} is {said[name]!r}, which is no event's id")
+    for name, form in _PERHAPS.items():
+        if name in said and not form.fullmatch(said[name]):
+            raise ActorDamaged(address, f"its record's {name} is {said[name]!r}, which is no number")
 
 
 def is_damage(error: BaseException) -> bool:

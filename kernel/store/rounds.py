@@ -123,8 +123,8 @@ async def perhaps_nobodys(space: Space, page: list[Placed]) -> list[Placed]:
     found = [place for place in page if not place.address]
     living: list[tuple[Placed, dict[str, str]]] = []
     for place, head in zip(known, heads, strict=True):
-        record = {n: v.decode() for n, v in zip(_HEAD, listed(head), strict=True) if v is not None}
-        if "generation" in record:
+        record = {n: v.decode(errors="replace") for n, v in zip(_HEAD, listed(head), strict=True) if v is not None}
+        if "generation" in record or "status" in record:
             living.append((place, record))
         else:
             found.append(place)
@@ -165,11 +165,11 @@ async def is_nobodys(space: Space, place: Placed) -> bool:
 
 
 def _names(actor: ActorKeys, place: Placed) -> bool:
-    status = actor.record.get("status")
-    if status is None and "generation" in actor.record:  # it cannot be read, so nothing is taken from it
-        return True
-    if status not in LIVE | ENDED or "generation" not in actor.record:
+    status, has_begun = actor.record.get("status"), "generation" in actor.record
+    if status == "gone" or (status is None and not has_begun):
         return False
+    if status not in LIVE | ENDED or not has_begun:  # it cannot be read, so nothing is taken from it
+        return True
     # What is in the wrong index is seen with its actor.
     return place.name.startswith("index:") or (place.name, place.item) in set(places_of(actor))
 

@@ -14,7 +14,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.compatibility import check_server
-from kernel.errors import Misconfigured, NamespaceMismatch, NamespaceMissing, NamespaceRefounded, ServerUnreachable
+from kernel.errors import (
+    InvalidUrl,
+    Misconfigured,
+    NamespaceMismatch,
+    NamespaceMissing,
+    NamespaceRefounded,
+    ServerUnreachable,
+)
 from kernel.store import keys
 from kernel.store.keys import Keys, tag, valid_namespace
 from kernel.store.link import LOST, Call, Lane, Link, Words
@@ -75,13 +82,15 @@ class Space:
         codec: Codec | None = None,
         founds: bool = True,
         works: bool = False,
+        allows_eviction: bool = False,
     ) -> None:
         """Prepare; ``open`` connects.
 
         ``partitions``: what the caller states, None for what is recorded. ``patience_s``: how long calls wait for a
         server that is away, None for ever. ``now_ms``: virtual time in place of the server's, for tests. ``codec``:
         what payloads pass through. ``founds``: whether a namespace that is not there is made. ``works``: whether a
-        worker runs on it, which needs more rights.
+        worker runs on it, which needs more rights. ``allows_eviction``: whether a server that may drop keys will do,
+        for whoever is to say that it is one.
         """
         if not valid_namespace(namespace):
             raise Misconfigured(
@@ -103,6 +112,7 @@ class Space:
         self._virtual = now_ms
         self._founds = founds
         self._works = works
+        self._allows_eviction = allows_eviction
         self.throttle: Final = Throttle()
         """For what those who use it have to say again and again."""
         self.keys = Keys(namespace, 1)
@@ -160,14 +170,20 @@ class Space:
             raise NamespaceMissing(self.namespace, url=self.connector.url, there_are=there_are)
 
     async def _check(self, lane: Lane) -> None:
-        info, policy, seconds = await lane.send([("INFO", "server"), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)])
+        info, policy, seconds = await lane.send([("INFO",), ("CONFIG", "GET", "maxmemory-policy"), ("TIME",)])
         if isinstance(info, ResponseError):
             raise refused("INFO", info)
         facts = dict(line.split(":", 1) for line in _text(info).splitlines() if ":" in line)
         version = facts.get("valkey_version") or facts.get("redis_version", "")
         settings = listed(policy) if not isinstance(policy, ResponseError) else []
-        eviction = _text(settings[1]) if len(settings) > 1 else ""
-        check_server(version=version or "7.0.0", eviction_policy=eviction)
+        # Managed servers forbid CONFIG, and tell the policy all the same.
+        eviction = _text(settings[1]) if len(settings) > 1 else facts.get("maxmemory_policy", "").strip()
+        check_server(version=version or "7.0.0", eviction_policy="" if self._allows_eviction else eviction)
+        if facts.get("redis_mode", "").strip() == "sentinel":
+            raise InvalidUrl(self.connector.url, "a Sentinel answers there, which holds no data")
+        # A Cluster's node may become the primary while it is waited for.
+        if self._founds and facts.get("role", "").strip() == "slave" and not self.connector.is_cluster:
+            raise ServerUnreachable(self.connector.url, "READONLY")
         if not isinstance(seconds, ResponseError) and self._virtual is None:
             whole, micros = (int(part) for part in listed(seconds))
             self.offset_ms = whole * 1000 + micros // 1000 - self.wall_ms()

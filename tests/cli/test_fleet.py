@@ -103,3 +103,21 @@ def test_pools_are_shown_with_their_limits_and_who_waits(run: Run, url: str) -> 
     assert ["press", "3", "3", "2"] in [line.split() for line in shown]
     assert "the pool 'paused' is paused: its limit is 0" in shown
     assert any(line.startswith("no worker has declared the pool 'unknown'") for line in shown)
+
+
+def test_a_worker_that_does_not_beat_is_not_said_to_serve_a_queue(run: Run, url: str) -> None:
+    async def leave_a_silent_worker_and_a_step() -> None:
+        async with WorkflowManager(url) as manager:
+            store = await manager.store()
+            await store.custody.register("frozen", '{"queues": ["gpu"], "beat_ms": 10}')
+            key = f"{store.space.keys.tags[0]}:q:gpu"
+            await store.space.send(key, "XADD", key, "*", "a", "wf/i")
+
+    asyncio.run(leave_a_silent_worker_and_a_step())
+
+    shown = run("queues")
+    (queue,) = objects(run("queues", "--json"))
+
+    assert (queue["workers"], queue["silent_workers"]) == (1, 1)
+    assert shown.out.splitlines()[1].endswith("1 (1 silent)")
+    assert "no worker that beats serves 'gpu': start one" in shown.out

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kernel.embedded_guard import ask
+from tests.cli.processes import ROOT
 
 if TYPE_CHECKING:
     from kernel.embedded import EmbeddedServer
@@ -63,6 +68,18 @@ def test_dead_letters_are_listed_shown_and_dropped(run: Run, url: str, embedded_
     assert run("dead", "list").out == "nothing was set aside in 'default'\n"
 
 
+def test_long_ids_do_not_hide_why_something_was_set_aside(run: Run, url: str, embedded_server: EmbeddedServer) -> None:
+    run("start", "shop.flows:manager", "parked")
+    letter = f"XADD default:dead 1000-1 entry 5-1 reason {'x' * 300} type cancel id {'x' * 300}"
+    ask(embedded_server.socket, letter.encode())
+
+    head, row = run("dead", "list").out.splitlines()
+
+    assert head.split() == ["id", "sent", "as", "set", "aside", "reason", "what", "workflow"]
+    assert f"{'x' * 39}…" in row
+    assert "x" * 41 not in row
+
+
 def test_a_dead_letter_is_requeued_with_a_correction(run: Run, url: str, embedded_server: EmbeddedServer) -> None:
     run("start", "shop.flows:manager", "parked")
     ask(embedded_server.socket, LETTER.encode())
@@ -95,3 +112,46 @@ def test_all_that_is_old_is_dropped(run: Run, url: str, embedded_server: Embedde
     ask(embedded_server.socket, LETTER.encode())
 
     assert run("dead", "drop", "--all", "--older-than", "60").out == "dropped 1 dead letter\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_cannot_be_written_is_one_line(url: str, run: Run) -> None:
+    run("start", "shop.flows:manager", "parked")
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "actors.cli", "list", "--url", url],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=20,
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr.decode().count("\n") == 1
+    assert ended.stderr.startswith(b"headrace list: the output cannot be written: No space left on device")
+
+
+def test_a_damaged_workflow_is_discarded_once_it_is_confirmed(
+    run: Run, url: str, embedded_server: EmbeddedServer
+) -> None:
+    run("start", "shop.flows:manager", "parked", "--id", "order-7")
+    record = json.loads(run("key", "order-7", "--json").out.splitlines()[0])["key"]
+    ask(embedded_server.socket, f"HSET {record} status bogus".encode())
+
+    advice = run("doctor").out
+    canceled = run("cancel", "order-7")
+    unsure, done, again = (
+        run("doctor", "--discard", "order-7"),
+        run("doctor", "--discard", "order-7", "--yes"),
+        run("doctor", "--discard", "order-7", "--yes"),
+    )
+
+    assert "headrace doctor --discard order-7 --yes" in advice
+    assert "run headrace doctor" in canceled.error
+    assert "add --yes" in unsure.error
+    assert done.out.startswith("order-7: removed record, journal")
+    assert "index:parked:running" in done.out
+    assert "there is nothing of a workflow 'order-7'" in again.error
+    assert run("doctor").code == 0
+    assert run("doctor", "--yes").code == 2

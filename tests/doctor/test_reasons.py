@@ -8,9 +8,9 @@ import json
 import pytest
 
 from actors import InProgress, Step, WorkflowManager
-from actors.doctor import Finding
+from actors.doctor import UNCHECKED, Finding
 from actors.doctor.server import judge
-from kernel import Vitals
+from kernel import EvictingServer, Vitals
 from tests.api.watching import Managers, in_state, seen
 from tests.doctor.patients import QUEUE, codes, of, queued, ready, sleeping
 
@@ -194,10 +194,13 @@ async def test_messages_that_nobody_carries_out_are_named(manager: WorkflowManag
     assert of(await manager.doctor(), "messages_wait").subject == space.keys.gateway
 
 
+CONFIG = {"appendfsync": "everysec"}
+
+
 def vitals(*, settings: dict[str, str] | None = None, offset_ms: int = 0, trip_ms: float = 0.1, **info: str) -> Vitals:
     healthy = {"redis_version": "7.2.0", "aof_enabled": "1", "maxmemory": "1000", "used_memory": "1", "role": "master"}
     return Vitals(
-        node="", info=healthy | info, settings=settings or {}, clock_offset_ms=offset_ms, round_trip_ms=trip_ms
+        node="", info=healthy | info, settings=settings or CONFIG, clock_offset_ms=offset_ms, round_trip_ms=trip_ms
     )
 
 
@@ -233,7 +236,9 @@ def test_each_fault_of_a_server_is_named_with_what_to_do(code: str, server: Vita
 
 
 def test_a_cluster_that_does_not_serve_all_slots_is_named() -> None:
-    cluster = Vitals(node="a:1", info={"aof_enabled": "1", "maxmemory": "9"}, cluster={"cluster_state": "fail"})
+    cluster = Vitals(
+        node="a:1", info={"aof_enabled": "1", "maxmemory": "9"}, cluster={"cluster_state": "fail"}, settings=CONFIG
+    )
 
     assert [finding.code for finding in judge(cluster)] == ["cluster"]
 
@@ -247,3 +252,37 @@ async def test_a_queue_that_nobody_serves_is_one_note_for_all_partitions(manager
         finding = of(await manager.doctor(), "unused_queue")
     assert finding.subject == "q:old"
     assert "5 partitions" in finding.text
+
+
+@pytest.mark.server
+async def test_a_server_that_evicts_is_refused_to_all_but_the_doctor(managers: Managers, server_url: str) -> None:
+    manager = managers(server_url)
+    tag = "{default:0}"
+    store = await managers(server_url).store()
+    await store.space.send(tag, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        assert of(await manager.doctor(), "eviction").text.startswith("maxmemory-policy is allkeys-lru")
+        with pytest.raises(EvictingServer):
+            await manager.list()
+    finally:
+        await store.space.send(tag, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+@pytest.mark.server
+async def test_what_cannot_be_looked_at_is_said_and_the_rest_is_looked_at(managers: Managers, server_url: str) -> None:
+    tag = "{default:0}"
+    store = await managers(server_url).store()
+    await store.space.send(tag, "ACL", "SETUSER", "guest", "on", ">word", "~*", "&*", "+@all", "-config")
+    try:
+        report = await managers(server_url.replace("unix://", "unix://guest:word@")).doctor()
+        finding = of(report, UNCHECKED)
+        await store.space.send(tag, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        with pytest.raises(EvictingServer):
+            await managers(server_url.replace("unix://", "unix://guest:word@")).list()
+    finally:
+        await store.space.send(tag, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await store.space.send(tag, "ACL", "DELUSER", "guest")
+
+    assert (report.healthy, finding.severity) == (True, "note")
+    assert "appendfsync" in finding.text
+    assert report.facts["persistence"] == "append-only file, fsync not known: CONFIG is forbidden"

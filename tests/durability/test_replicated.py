@@ -127,3 +127,30 @@ def test_another_word_for_durability_is_refused() -> None:
 )
 def test_the_barrier_lies_in_the_slot_of_the_call(key: str, expected: str) -> None:
     assert barrier(key) == expected
+
+
+@pytest.mark.server
+async def test_a_server_that_answers_and_cannot_be_used_is_told_from_one_that_is_away(pair: Pair) -> None:
+    at = pair.url.partition("://")[2].partition("/")[0]
+    for url, said in {
+        f"redis://{at}/99": "no database of that number",
+        f"redis+sentinel://{at}/mymaster": "is no Sentinel",
+        f"redis+cluster://{at}": "is no node of a Cluster",
+        pair.replica.url: "is a replica, which takes no writes",
+    }.items():
+        async with asyncio.timeout(5):  # half of the time for which a call waits for a server that is away
+            with pytest.raises(ServerUnreachable, match=said) as caught:
+                async with WorkflowManager(url):
+                    pass
+        assert "No Redis server answers" not in str(caught.value)
+
+
+@pytest.mark.server
+async def test_who_only_looks_may_look_at_a_replica(pair: Pair) -> None:
+    async with shop(pair.url) as manager:
+        await manager.start(manager.get_workflow("flow").with_options(id="first"), 1)
+    looking = WorkflowManager(pair.replica.url)
+    looking.founds = False
+    async with looking:
+        assert [item.id for item in (await looking.list()).items] == ["first"]
+        assert "replica" in {finding.code for finding in (await looking.doctor()).findings}

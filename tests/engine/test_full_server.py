@@ -299,8 +299,12 @@ async def test_at_maxmemory_a_mutation_on_keys_too_large_to_be_compared_waits_fo
         handle = await shop.manager.start(shop.jot)
         await shop.begun.wait()
         node.ask("CONFIG", "SET", "maxmemory", "1mb")
-        shop.may_end.set()
-        await until(lambda: has_noted(shop, 4))
+        with capture_logs() as lines:
+            shop.may_end.set()
+            await until(lambda: has_noted(shop, 4))
+        assert ["waits until it does" in line["event"] for line in lines] == [True], (
+            "one line, however often it is tried"
+        )
         assert node.ask("LLEN", noted_of(shop)) == 1
         node.ask("CONFIG", "SET", "maxmemory", "0")
         assert await handle.result(timeout=10) == "noted"

@@ -10,7 +10,7 @@ import pytest
 from actors import RetryPolicy, Step, Transaction, WorkflowManager
 from actors.fleet import read_workers
 from actors.views import moment
-from kernel import QueueDepth
+from kernel import Heartbeat, QueueDepth
 from tests.api.watching import Managers, in_state, seen
 
 
@@ -129,3 +129,25 @@ async def test_an_instance_s_keys_are_named_with_type_and_size(manager: Workflow
     assert tombstone.key == "{default:0}:wf:o-1"
     assert tombstone.ttl_ms
     assert survey.place_of("wf/o-1")[:2] == (0, "{default:0}")
+
+
+async def test_a_worker_that_is_declared_dead_while_it_is_watched_does_not_beat(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await manager.store()
+    await store.custody.register("frozen", '{"queues": ["default"]}')
+    living, looks = store.custody.living, 0
+
+    async def living_until_the_third_look() -> list[Heartbeat]:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            assert await store.custody.fence("frozen", "")
+        return await living()
+
+    monkeypatch.setattr(store.custody, "living", living_until_the_third_look)
+
+    ((view,), watched_s) = await read_workers(store, watch_s=10)
+
+    assert (view.id, view.beats, view.gone) == ("frozen", False, True)
+    assert watched_s < 10, "it is not waited for"

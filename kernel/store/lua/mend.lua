@@ -23,7 +23,7 @@ local mend = {}
 
 function mend.ready()
   if a.ready ~= '' then
-    local entry = redis.call('XRANGE', K .. ':ready', a.ready, a.ready)[1]
+    local entry = redis.pcall('XRANGE', K .. ':ready', a.ready, a.ready)[1] -- an error: it is no entry's id
     if not entry or entry[2][2] ~= a.address then
       redis.call('HSET', a.record, 'ready', '')
       a.ready = ''
@@ -57,8 +57,8 @@ end
 
 -- The journal has every event; a mailbox that does not end where the record says is not read again.
 function mend.mailbox()
-  local last = redis.call('XREVRANGE', a.events, '+', '-', 'COUNT', 1)[1]
-  if last and last[1] ~= a.appended then mended = mended + redis.call('DEL', a.events) end
+  local last = redis.pcall('XREVRANGE', a.events, '+', '-', 'COUNT', 1)
+  if last.err or last[1] and last[1][1] ~= a.appended then mended = mended + redis.call('DEL', a.events) end
 end
 
 function mend.ending()
