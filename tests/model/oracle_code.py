@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from tests.model.programs import GENERATIONS_MAX
@@ -35,7 +36,12 @@ class ContinueAsNew(BaseException):
 
 
 def told(text: str) -> str:
-    """Return a text if it is of the program; the engine's own words are nobody's business here."""
+    """Return a text if it is of the program; the engine's own words are nobody's business here.
+
+    Of a group's, that is what the program's errors in it say, in whatever order.
+    """
+    if "unhandled errors" in text:
+        return " ".join(sorted(re.findall(r"told \w+", text)))
     return text if "told" in text else ""
 
 
@@ -49,8 +55,21 @@ def described(error: BaseException) -> list[Any]:
     return [type(error).__name__, told(str(error))]
 
 
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors in a group, however deep."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return [leaf for one in inner for leaf in leaves(one)]
+
+
 def ending(error: BaseException) -> tuple[str, str, int]:
     """Return as what an error ends its workflow: type, message, attempts of the step that raised it."""
+    if isinstance(error, BaseExceptionGroup):
+        found = leaves(error)
+        if len(found) == 1 and isinstance(found[0], Remote):
+            return ending(found[0])
+        return type(error).__name__, told(f"unhandled errors: {'; '.join(str(one) for one in found)}"), 1
     if not isinstance(error, Remote):
         return type(error).__name__, told(str(error)), 1
     carries = error.kind in {"StepFailed", "EventFailed", "WorkflowFailed"}

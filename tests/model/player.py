@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -37,7 +38,9 @@ RETENTION_S: Final = 10_000_000
 
 
 def told(text: str) -> str:
-    """Return a text if it is of the program."""
+    """Return a text if it is of the program; of a group's, what the program's errors in it say, in whatever order."""
+    if "unhandled errors" in text:
+        return " ".join(sorted(re.findall(r"told \w+", text)))
     return text if "told" in text else ""
 
 
