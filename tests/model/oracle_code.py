@@ -65,10 +65,10 @@ def leaves(error: BaseException) -> list[BaseException]:
 
 def ending(error: BaseException) -> tuple[str, str, int]:
     """Return as what an error ends its workflow: type, message, attempts of the step that raised it."""
-    if isinstance(error, BaseExceptionGroup):
-        found = leaves(error)
-        if len(found) == 1 and isinstance(found[0], Remote):
-            return ending(found[0])
+    found = leaves(error)
+    if len(found) == 1 and isinstance(found[0], Remote):
+        error = found[0]
+    elif found != [error]:
         return type(error).__name__, told(f"unhandled errors: {'; '.join(str(one) for one in found)}"), 1
     if not isinstance(error, Remote):
         return type(error).__name__, told(str(error)), 1
