@@ -136,9 +136,13 @@ class Worker:
         # And it beats from then on: what follows may have to wait for a server that is full.
         self._pulse = self._make_pulse(incarnation)
         self._pulse.start()
-        await self._store.custody.found(host.streams())
-        await host.learn_bands()
-        await host.declare_pools()
+        try:
+            await self._store.custody.found(host.streams())
+            await host.learn_bands()
+            await host.declare_pools()
+        except BaseException:
+            self._pulse.stop()  # a further attempt makes another life; this one must not be thought alive
+            raise
         self._store.space.on_restored.append(host.auditor.soon)
         self._guards = install()
         host.watch = self._guards.watch

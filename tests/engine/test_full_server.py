@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
-from actors import Step, Transaction, WorkflowManager
+from actors import Step, Transaction, WorkflowManager, Workpool, current_step
 from kernel import ServerRefused
 from kernel.store.exclusive import COMPARED_BYTES_MAX
 from tests.engine.process import until
@@ -281,6 +281,32 @@ async def test_at_maxmemory_a_worker_that_starts_goes_on_with_what_runs(node: No
         node.ask("CONFIG", "SET", "maxmemory", "1mb")
         async with manager.worker():
             assert await handle.result(timeout=10) == "done 1"
+
+
+async def test_at_maxmemory_heartbeats_are_taken_and_steps_of_a_pool_go_on(node: Node) -> None:
+    manager = WorkflowManager(node.url, namespace=uuid4().hex, partitions=1, worker_timeout=TIMEOUT_S)
+    Workpool(manager, "narrow", max_parallelism=1)
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    @manager.action(name="copy", pool="narrow", heartbeat_timeout=60)
+    async def copy() -> None:
+        begun.set()
+        await may_go_on.wait()
+        for done in range(3):
+            await current_step().heartbeat({"done": done})
+
+    @manager.workflow(name="copies")
+    async def copies(step: Step) -> str:
+        await asyncio.gather(*(step.run_action(copy) for _ in range(3)))
+        return "copied"
+
+    async with unharmed(), manager, manager.worker():
+        handle = await manager.start(copies)
+        await begun.wait()
+        node.ask("CONFIG", "SET", "maxmemory", "1mb")
+        async with manager.worker():  # another one, which declares the pool too
+            may_go_on.set()
+            assert await handle.result(timeout=10) == "copied"
 
 
 async def test_at_maxmemory_inline_mutations_and_large_results_are_completed(node: Node) -> None:

@@ -72,6 +72,16 @@ async def test_a_further_cancel_request_changes_nothing_wherever_the_actor_stand
     assert (await bench.record()).appended == asked.appended
 
 
+async def test_a_cancel_request_before_the_start_is_used_up_by_it(bench: Bench) -> None:
+    """So that code which catches it and begins anew can be asked once more."""
+    await bench.create(start_at_ms=bench.now + 10)
+    await bench.told(kind="cancel_requested")
+    assert await bench.store.instances.field(A, "", "canceling") == b"1"
+    await bench.promote(10)
+    assert (await bench.record()).status == "canceling"
+    assert await bench.store.instances.field(A, "", "canceling") is None
+
+
 async def test_facts_that_come_before_a_scheduled_start_are_kept_and_read_after_it(bench: Bench) -> None:
     await bench.create(start_at_ms=bench.now + 10)
     await bench.told("early")

@@ -5,13 +5,14 @@
 -- Returns number of permits granted
 -- Repeated: who has one is told again, who waits keeps its place. What was given back before (the messages may cross) gets one
 -- and gives it back again, since its actor does not want it.
--- Cost: 9 commands for one.
+-- Cost: 10 commands for one.
 --@ actor
 --@ members
 --@ pool
 local BAND = 2 ^ 48 -- more than will ever ask
 local pool, now = pool_of(ARGV[2]), clock(ARGV[1])
-redis.call('SADD', K .. ':pools', pool.name) -- also the first write: refused at maxmemory, and then nothing has happened
+redis.call('HDEL', pool.record, '') -- see complete
+redis.call('SADD', K .. ':pools', pool.name)
 for i = 3, #ARGV, 2 do
   local m = ARGV[i]
   if redis.call('ZSCORE', pool.held, m) then

@@ -53,7 +53,7 @@ function act.reconcile(a)
 end
 
 local function start(a)
-  set_status(a, redis.call('HGET', a.record, 'canceling') and 'canceling' or 'running')
+  set_status(a, redis.call('HDEL', a.record, 'canceling') == 1 and 'canceling' or 'running')
   -- Facts that came before the start are in the mailbox already; then the journal is read instead.
   if a.appended == a.generation then redis.call('XADD', a.events, a.appended, 'e', 'started') end
   wake(a)

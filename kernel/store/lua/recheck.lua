@@ -4,11 +4,12 @@
 -- KEYS 1 tag (the pool's)
 -- ARGV 1 now ms  2 pool  3 age ms of a permit that was not looked at  4 limit (<= 100) of each kind
 -- Returns number of members that hold a permit, those, then members that wait (they come round and round, by their order)
--- Cost: 8 commands and 1 a permit granted.
+-- Cost: 9 commands and 1 a permit granted.
 --@ actor
 --@ members
 --@ pool
 local pool, now, limit = pool_of(ARGV[2]), clock(ARGV[1]), tonumber(ARGV[4])
+redis.call('HDEL', pool.record, '') -- see complete
 grant_next(pool, now) -- there should be nobody who could have one
 local held = redis.call('ZRANGEBYSCORE', pool.held, '-inf', digits(now - tonumber(ARGV[3])), 'LIMIT', 0, limit)
 local seen = {}

@@ -4,12 +4,13 @@
 -- ARGV 1 now ms  2 pool  3 limit ('' = as declared, unless that was declared last; '?' = as declared, unless there is one)
 --      4 limit that the code declares
 -- Returns the limit, number of permits granted (100: perhaps more can be, call again)
--- Cost: 7 commands and 1 a permit granted.
+-- Cost: 8 commands and 1 a permit granted.
 --@ actor
 --@ members
 --@ pool
 local pool, now = pool_of(ARGV[2]), clock(ARGV[1])
-redis.call('SADD', K .. ':pools', pool.name) -- also the first write: refused at maxmemory, and then nothing has happened
+redis.call('HDEL', pool.record, '') -- see complete
+redis.call('SADD', K .. ':pools', pool.name)
 local known = redis.call('HMGET', pool.record, 'declared', 'limit')
 local limit, declared = ARGV[3], known[1] or ARGV[4]
 if limit == '' then
