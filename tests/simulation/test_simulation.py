@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from actors.testing.simulation import NO_FAULTS, Fault, Faults, Run, Schedule, r
 from tests.simulation.scenario import KINDS, Mixed
 
 ROOT = Path(__file__).parents[2]
-SEEDS, GROUP = 500, 25
+SEEDS, GROUP = int(os.environ.get("HEADRACE_SEEDS", "500")), 25
 FRESH = 15
 DEFECTS = [
     "seed=63 workers=3 w1@5:skew=-700 w1@6:slow=900 w1@40:late=5 w2@8:timeout w3@16:pause=900 w3@23:rollback=3",
