@@ -68,6 +68,8 @@ async def test_every_script_touches_keys_of_its_own_slot_alone(
         await store.mending.drop(Placed(tag, "delayed", "nobody's", ""))
         await store.mending.purge("wf/nobody")
         await store.space.call("group", keys.shared(tag, "q:default"), "workers")
+        damaged = await manager.start(child.with_options(id="damaged"))
+        await store.discarding.discard(damaged.address, unknown=b"", completes=False)
         await manager.handle("the child").send_event("go")
         await handle.result()
     assert slots.calls > CALLS_MIN
