@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kernel.errors import ActorDamaged, LinkChanged
@@ -150,7 +151,7 @@ class Steps:
     def complete_arguments(
         self, held: Held, nonce: int, at_ms: int, status: str, payload: bytes
     ) -> tuple[str | bytes | int, ...]:
-        """Return the first eleven arguments of ``complete`` and ``advance``."""
+        """Return the first eleven arguments of ``complete``."""
         return (
             self._space.clock,
             held.address,
@@ -188,18 +189,27 @@ class Steps:
             as ``complete``.
         """
         # Written out, where the others use ``Payloads.send``: this is each step's one call.
-        payloads, since = self._space.payloads, None
+        space, payloads, call = self._space, self._space.payloads, self._space.actor_call
         decision = payload, commands, end
         while True:
             if not payloads.passes(*decision):
-                since = self._space.stamp
+                call = partial(space.actor_call_if, space.stamp)
                 payload, commands, end = await payloads.put_decision(held.address, held.generation, *decision)
             try:
-                reply = await self._space.actor_call_if(
-                    since,
+                reply = await call(
                     "advance",
                     held.address,
-                    *self.complete_arguments(held, nonce, at_ms, status, payload),
+                    space.clock,
+                    held.address,
+                    held.generation,
+                    held.seq,
+                    held.attempt,
+                    held.worker,
+                    held.token,
+                    nonce,
+                    at_ms,
+                    status,
+                    payload,
                     base,
                     token,
                     eager.slots,

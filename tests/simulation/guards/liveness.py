@@ -40,7 +40,7 @@ FORGETFUL: Final = (
         switch=(
             Edit("kernel.store.payloads:Payloads.send", "since = self._space.stamp", "since = None"),
             Edit("kernel.store.payloads:Payloads.send_decision", "since = self._space.stamp", "since = None"),
-            Edit("kernel.store.steps:Steps.advance", "since = self._space.stamp", "since = None"),
+            Edit("kernel.store.steps:Steps.advance", "partial(space.actor_call_if, space.stamp)", "space.actor_call"),
         ),
         focus="large payloads",
     ),
