@@ -64,7 +64,7 @@ class FunctionCodec:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
         self._parameters = parameters
         self._signature = inspect.Signature(parameters)
-        self._own_defaults = OwnDefaults(parameters)
+        self._own_defaults = OwnDefaults(parameters) or None  # asked for at each call: most have none
         self._refuse_any_model()
         by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._transposable = tuple(p.name if p.kind is p.POSITIONAL_OR_KEYWORD else "" for p in by_position)

@@ -82,7 +82,7 @@ class Hands:
 
     def was_revoked(self, held: Held) -> bool:
         """Tell, once, whether a command was taken back before it came into hand; it is out of hand then."""
-        if held not in self._revoked:
+        if not self._revoked or held not in self._revoked:  # mostly there are none, and a hash costs
             return False
         self._revoked.discard(held)
         self.drop(held)

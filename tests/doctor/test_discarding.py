@@ -210,3 +210,15 @@ async def test_an_instance_that_lost_what_it_has_open_gets_one_advice(manager: W
 
     assert codes(report) == {"lost_open", "nobodys"}, "its step, and the entry of it in the queue"
     assert (await manager.doctor(repair=True)).healthy
+
+
+async def test_a_discard_whose_answer_was_lost_can_be_repeated(manager: WorkflowManager) -> None:
+    patient = await sleeping(manager)
+    address, space = patient.handle.address, (await manager.store()).space
+    generation = await patient.redis("HGET", patient.record, "generation")
+    assert isinstance(generation, bytes)
+    words: tuple[str | bytes | int, ...] = (address, generation, b"", 1)
+    first = await space.actor_call("discard", address, *words)
+    assert isinstance(first, list)
+    assert first[0] == b"DISCARDED"
+    assert await space.actor_call("discard", address, *words) == [b"NOT_FOUND"]

@@ -23,6 +23,7 @@ end
 
 -- Not `post`, which counts in the record. What nobody counts is delivered like the rest.
 local generation = field(a.record, 'generation')
+if generation == '' and field(a.record, 'status') == 'gone' then return { 'NOT_FOUND' } end -- also if it is called again
 if generation ~= ARGV[2] then return { 'STALE_GENERATION' } end
 if not string.find(generation, '^%d+%-%d+$') then generation = '0-0' end
 local function send(what, to, fields)
