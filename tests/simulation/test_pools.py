@@ -12,6 +12,7 @@ import pytest
 from actors import Canceled, Step, WorkflowCanceled, WorkflowManager, Workpool
 from actors.testing import TestedHandle
 from actors.testing.simulation import Schedule, Simulation, run, simulate
+from kernel.store.pools import Pools
 from tests.simulation import flows
 from tests.simulation.scenario import Mixed
 
@@ -21,9 +22,15 @@ DEFECTS = [
     "seed=38 workers=2 w1@3:slow=1 w1@12:timeout prompt",
     "seed=1225 workers=3 w3@72:rollback=25",
     "seed=1300 workers=3 w2@23:rollback=25 prompt",
+    "seed=908436988 workers=1 nodes=2 w1@51:failover=25/n1 prompt",
+    "seed=908437411 workers=3 nodes=2 w1@10:skew=-700 w1@24:failover=8/n2 w2@24:cut=2000 w3@6:timeout w4@0:old",
 ]
 """Schedules that once found a defect: a pool looked after while a connection broke; messages delivered that a rollback
-had undone."""
+had undone; an oracle that held against a pool what its node had forgotten, at once or by a call under way."""
+FORGETFUL = (
+    "seed=908437070 workers=3 nodes=2 w1@13:failover=25/n1 w3@1:twice w3@13:crash-after=300 w5@1:twice w5@16:cut=2000"
+)
+"""A schedule in which a failover leaves permits out that nobody wants any more."""
 HEALED_S_MAX = 400
 """After a failover that lost writes a pool is looked after once a minute."""
 
@@ -132,6 +139,16 @@ def test_fixed_seeds(first: int) -> None:
 def test_schedules_that_found_defects(text: str) -> None:
     done = run(Pooled, Schedule.parse(text))
     assert done.error is None, done.error
+
+
+def test_a_pool_that_nobody_looks_after_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(Pooled, Schedule.parse(FORGETFUL)).error is None
+
+    async def never(_pools: Pools, _pool: str) -> int:
+        return 0
+
+    monkeypatch.setattr(Pools, "recheck", never)
+    assert run(Pooled, Schedule.parse(FORGETFUL)).error is not None
 
 
 def test_fresh_seeds() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.testing.simulation.nodes import ALL
 from kernel import (
     Chronicle,
     PartitionKeys,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WHOLE_EVERY: Final = 50
 """Writes between two looks at everything."""
+FORGETFUL_S: Final = 100.0
+"""So long after the failover of a node it may turn out that a pool and a step do not agree."""
 PARTS: Final = ("", ".journal", ".open", ".events", ".large")
 LIVE: Final = frozenset({"running", "canceling", "scheduled", "stopped"})
 _MANY: Final = frozenset({"promote", "requeue", "claim", "reconcile"})
@@ -30,7 +33,7 @@ _UNTOUCHED: Final = frozenset({"heartbeat", "register", "fence", "found", "forge
 
 
 class Oracle:
-    """Checks I1, I2, I5, I6 and I7 on what a write touched, and now and then on all."""
+    """Checks I1, I2, I5, I6 and I7 on what a write touched, and these and I8 now and then on all."""
 
     def __init__(self, world: World, tags: Sequence[str]) -> None:
         """``tags``: of all partitions."""
@@ -39,6 +42,8 @@ class Oracle:
         self._session = world.server.session()
         self._chronicle = Chronicle()
         self._since = 0
+        self._forgetful_until = 0.0
+        self._forgotten = frozenset[str]()
         self.found: list[str] = []
         """What is wrong, each a sentence; the first is what matters."""
         self.statuses: dict[str, str] = {}
@@ -77,12 +82,25 @@ class Oracle:
         for found in partitions:
             texts += violations(found)
             self._remember(found, texts)
-        return [*texts, *pool_violations(partitions)]
+        of_pools = frozenset(pool_violations(partitions))
+        self._forgotten = of_pools if self._world.time() < self._forgetful_until else of_pools & self._forgotten
+        return [*texts, *sorted(of_pools - self._forgotten)]
 
-    def rolled_back(self) -> None:
-        """The server has lost its last writes."""
+    def rolled_back(self, node: int) -> None:
+        """A node, or the whole server (``ALL``), has lost its last writes.
+
+        A pool and those who ask it may lie on two nodes: that one of them has forgotten what the other knows, or will
+        know by a call that is on its way, is not held against them. But it must heal.
+        """
         self._chronicle.rolled_back()
+        if node != ALL:
+            self._forgetful_until = self._world.time() + FORGETFUL_S
         self.found += [] if self.found else self.whole()
+
+    @property
+    def healed(self) -> bool:
+        """Whether pools and those who ask them agree again after all failovers, when they were last looked at."""
+        return not self._forgotten
 
     @property
     def living(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from actors.errors import HeadraceError, Misuse
 from actors.servers import WorkerSettings
@@ -21,11 +21,14 @@ from kernel import next_due, virtual_memory_time
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Awaitable, Callable
     from contextlib import ExitStack
     from datetime import datetime
     from types import TracebackType
 
     from actors.manager import WorkflowManager
+
+T = TypeVar("T")
 
 DEATHS_MAX: Final = 1_000_000
 """Deaths that the schedule brings are not the step's fault."""
@@ -224,7 +227,10 @@ class Simulation(WorkflowTester):
         if not self._judge.found:
             self._judge.found += self._judge.whole()
         if self.violations:
-            raise SimulationFailed("\n  ".join([f"with {self.schedule}:", *self.violations]))
+            raise SimulationFailed(self._said())
+
+    def _said(self) -> str:
+        return "\n  ".join([f"with {self.schedule}:", *self.violations])
 
     async def finish(self) -> None:
         """Let everything go on until all instances have ended and every message is delivered.
@@ -257,11 +263,22 @@ class Simulation(WorkflowTester):
             raise SimulationFailed(f"with {self.schedule}:\n  an hour after the cleanup there still is {left}")
 
     def _is_over(self) -> bool:
-        return not self._judge.living and not self._judge.posted
+        judge = self._judge
+        if judge.living or judge.posted:
+            return False
+        if not judge.healed:
+            judge.found += judge.whole()
+        return judge.healed
+
+    async def _unless_stuck(self, work: Awaitable[T], explain: Callable[[], Awaitable[BaseException]]) -> T:
+        """As the tester's; what is not as it must be is said before that something does not go on."""
+
+        async def explained() -> BaseException:
+            return SimulationFailed(self._said()) if self.violations else await explain()
+
+        return await super()._unless_stuck(work, explained)
 
     async def _explain_stuck(self) -> BaseException:
-        if self.violations:
-            return SimulationFailed("\n  ".join([f"with {self.schedule}:", *self.violations]))
         living = [f"{address} ({self._judge.statuses[address]})" for address in self._judge.living]
         return SimulationFailed(f"with {self.schedule}:\n  nothing goes on, and these have not ended: {living}")
 

@@ -143,7 +143,7 @@ class World:
         self.writes = 0
         self.trace: list[str] | None = None
         self.on_write: Callable[[Words, list[object]], None] = _nothing
-        self.on_rollback: Callable[[], None] = _nothing
+        self.on_rollback: Callable[[int], None] = _nothing
         self.strays: dict[asyncio.Task[None], None] = {}
         self.seconds = 0.0
         """Of virtual time, until the last write."""
@@ -211,7 +211,7 @@ class World:
             self.trace.append(f"{self.time():.3f} " + ("ROLLED BACK" if node == ALL else f"FAILED OVER: node {node}"))
         for process in self.processes.values():
             process.break_lanes(node)
-        self.on_rollback()
+        self.on_rollback(node)
 
     def send_late(self, work: Any, seconds: float) -> None:  # noqa: ANN401 - a coroutine function
         """Let a call take effect although nobody waits for it any more."""
