@@ -9,6 +9,7 @@ import platform
 import secrets
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -73,6 +74,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reborn: asyncio.Task[None] | None = None
         self._stopping = False
+        self._is_preparing = self._died_early = False
         self.on_refounded: Callable[[int], object] | None = None
         """To be told that the server was emptied and the namespace founded anew by somebody else, with the new hash
         seed: this worker does nothing any more, and its process is to be started anew. None: it goes on if it can."""
@@ -112,6 +114,32 @@ class Worker:
     async def _live(self, *, fallen: tuple[str, ...]) -> None:
         """Begin a life. ``fallen``: earlier lives of this worker, fenced, of which something may be left."""
         self._loop = asyncio.get_running_loop()
+        while not await self._begin_life(fallen):
+            log.warning(
+                "this worker was declared dead while it began; it goes on under a new name", worker=self.incarnation
+            )
+            if not await self._found_again():
+                return  # its process begins anew
+
+    async def _begin_life(self, fallen: tuple[str, ...]) -> bool:
+        """Begin a life; False: it was declared dead before anything was read under its name."""
+        self._is_preparing, self._died_early = True, False
+        try:
+            host = await self._prepare_life(fallen)
+        finally:
+            self._is_preparing = False
+        if self._died_early:
+            return False
+        self._store.space.on_restored.append(host.auditor.soon)
+        self._guards = install()
+        host.watch = self._guards.watch
+        for server in self._servers:
+            server.start()
+        log.info("worker started", worker=host.incarnation, queues=list(self._settings.queues))
+        return True
+
+    async def _prepare_life(self, fallen: tuple[str, ...]) -> Host:
+        """Register a new incarnation and prepare what it reads from."""
         incarnation = self._new_incarnation()
         self._host = host = Host(
             store=self._store, registry=self._registry, settings=self._settings, incarnation=incarnation
@@ -119,7 +147,7 @@ class Worker:
         host.turner, host.delivery = Turner(host), Delivery(host)
         host.dispatcher, host.runner = Dispatcher(host), Runner(host)
         host.courier, host.auditor, host.gateway = Courier(host), Auditor(host), Gateway(host)
-        host.on_fenced = self._begin_rebirth
+        host.on_fenced = partial(self._begin_rebirth, incarnation)
         self._reaper = Reaper(host, fallen=fallen)
         self._servers = [
             host.runner,
@@ -143,19 +171,17 @@ class Worker:
         except BaseException:
             self._pulse.stop()  # a further attempt makes another life; this one must not be thought alive
             raise
-        self._store.space.on_restored.append(host.auditor.soon)
-        self._guards = install()
-        host.watch = self._guards.watch
-        for server in self._servers:
-            server.start()
-        log.info("worker started", worker=incarnation, queues=list(self._settings.queues))
+        return host
 
     def _new_incarnation(self) -> str:
         return new_worker_name(host=socket.gethostname(), pid=os.getpid(), nonce=secrets.randbits(64))
 
     def _make_pulse(self, incarnation: str) -> Beating:
         return Pulse(
-            self._store.space, worker=incarnation, timeout_s=self._settings.worker_timeout_s, fenced=self._on_fenced
+            self._store.space,
+            worker=incarnation,
+            timeout_s=self._settings.worker_timeout_s,
+            fenced=partial(self._on_fenced, incarnation),
         )
 
     async def stop(self, *, grace_s: float | None = None) -> None:
@@ -250,15 +276,19 @@ class Worker:
         for stream, group in host.streams():
             await self._store.custody.forget(stream, group, host.incarnation)
 
-    def _on_fenced(self) -> None:
-        """From the pulse's thread: this incarnation was declared dead."""
+    def _on_fenced(self, incarnation: str) -> None:
+        """From the pulse's thread: an incarnation was declared dead."""
         assert self._loop is not None
         # A worker that leaves fences itself, and its loop may be closed before the thread has heard of it.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._begin_rebirth)
+            self._loop.call_soon_threadsafe(self._begin_rebirth, incarnation)
 
-    def _begin_rebirth(self) -> None:
-        if not self._stopping and self._reborn is None:
+    def _begin_rebirth(self, incarnation: str) -> None:
+        if incarnation != self.incarnation:
+            return  # of a life that is over
+        if self._is_preparing:
+            self._died_early = True
+        elif not self._stopping and self._reborn is None:
             self._reborn = asyncio.get_running_loop().create_task(self._rebirth(), name="rebirth")
 
     async def _rebirth(self) -> None:

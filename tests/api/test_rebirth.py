@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from actors import Step, WorkflowManager
 from actors.definitions import Workflow
 from actors.servers import Worker
+from actors.servers.host import Host
 from actors.servers.server import Server
 from kernel import Heartbeat, Reader, ServerRefused
 from kernel.store.audit import audit
@@ -111,7 +113,7 @@ async def test_a_worker_told_to_stop_while_it_is_being_reborn_leaves_at_once_and
         await _fence(manager, worker)
         # A turn that was about to begin: cancelled before it first runs, it cannot say that it is over.
         worker.host.hands.turning.add("wf/about-to-begin")
-        worker._begin_rebirth()
+        worker._begin_rebirth(worker.incarnation)
         await _ticks(ticks)
         async with asyncio.timeout(5.0):
             await worker.stop()
@@ -121,6 +123,29 @@ async def test_a_worker_told_to_stop_while_it_is_being_reborn_leaves_at_once_and
     async with manager.worker():
         assert [await handle.result() for handle in handles] == [6 * i for i in range(8)]
     assert await audit(store.space) == []
+
+
+async def test_a_worker_that_is_declared_dead_while_it_begins_has_one_life_afterwards(
+    manager: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = _define(manager)
+    learn, dead = Host.learn_bands, list[str]()
+
+    async def fenced_meanwhile(host: Host) -> bool:
+        if len(dead) < 2:
+            dead.append(host.incarnation)
+            await host.store.custody.fence(host.incarnation, "")
+            host.on_fenced()
+        return await learn(host)
+
+    monkeypatch.setattr(Host, "learn_bands", fenced_meanwhile)
+    async with manager.worker() as worker:
+        assert worker.incarnation not in dead
+        names = Counter(task.get_name() for task in asyncio.all_tasks())
+        assert (names["runner"], names["auditor"], names["rebirth"]) == (1, 1, 0)
+        assert await (await manager.start(flow, 2)).result() == 12
+        living = await (await manager.store()).custody.living()
+        assert [beat.worker for beat in living] == [worker.incarnation]
 
 
 async def test_what_a_worker_was_handed_after_its_death_was_declared_is_taken_over_in_its_next_life(
@@ -134,7 +159,7 @@ async def test_what_a_worker_was_handed_after_its_death_was_declared_is_taken_ov
         await worker._break_off()
         handle = await manager.start(flow, 2)
         await _read_everything(manager, before)
-        worker._begin_rebirth()
+        worker._begin_rebirth(worker.incarnation)
         async with asyncio.timeout(5.0):
             assert await handle.result() == 12
 
@@ -247,7 +272,7 @@ async def test_workers_taken_for_dead_at_any_moment_lose_nothing(managers: Manag
                 await reaper.take_over(dead)
             await _ticks(random.randrange(30))
             if random.random() < 0.7:
-                fallen._begin_rebirth()
+                fallen._begin_rebirth(fallen.incarnation)
                 await _reborn(fallen, dead)
         assert [await handle.result() for handle in handles] == [6 * i for i in range(8)]
     assert await audit((await manager.store()).space) == []

@@ -20,9 +20,10 @@ DEFECTS = [
     "seed=63 workers=3 w1@5:skew=-700 w1@6:slow=900 w1@40:late=5 w2@8:timeout w3@16:pause=900 w3@23:rollback=3",
     "seed=72 workers=3 w5@0:old",
     "seed=739 workers=3 w2@1:rollback=25 w2@6:slow=4500 w3@23:regroup",
+    "seed=5550170 workers=2 w2@1:rollback=3",
 ]
 """Schedules that once found a defect: a message of the gateway lost by a rollback; a history read while it changed; a
-child started for a parent whose wish for it a rollback had undone."""
+child started for a parent whose wish for it a rollback had undone; a worker declared dead while it began."""
 KINDS_THEN = tuple(kind for kind in KINDS if kind != "far")
 """Of what the seeds of those schedules draw."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from actors.servers import Worker
@@ -151,7 +152,7 @@ class SimulatedWorker(Worker):
             self.process,
             worker=incarnation,
             timeout_s=self._settings.worker_timeout_s,
-            fenced=self._begin_rebirth,
+            fenced=partial(self._begin_rebirth, incarnation),
         )
 
     def _about(self) -> str:
