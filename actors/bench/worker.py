@@ -8,12 +8,14 @@ import sys
 from actors.bench.flows import define_flows
 from actors.bench.job import Job
 from actors.bench.member import hear, log_to_stderr, make_manager, say
+from actors.servers.heap import freeze_loaded
 
 
 async def work(job: Job) -> None:
     """Run a worker until the parent closes its end."""
     manager = make_manager(job)
     define_flows(manager)
+    freeze_loaded()
     async with manager, manager.worker(cache_instances=job.cache_instances, grace=0):
         say("{}")
         await hear()

@@ -23,6 +23,7 @@ from actors.cli.loading import load_manager
 from actors.cli.options import add_common, positive, refuse_memory, seconds
 from actors.cli.supervisor import Supervisor
 from actors.servers import WorkerSettings
+from actors.servers.heap import freeze_loaded
 from actors.servers.settings import LEAVE_S_MAX
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def worker(said: argparse.Namespace) -> int:
         raise CommandError(f"{said.path!r} has no workflows and no steps: import the modules that define them there")
     if said.processes > 1:
         return asyncio.run(_supervise(manager, said))
+    freeze_loaded()
     return asyncio.run(_work(manager, settings, wait_s=said.wait))
 
 

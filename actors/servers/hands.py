@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,12 +10,9 @@ if TYPE_CHECKING:
 
     from kernel import Begun, Held
 
-REMEMBERED_S: Final = 600.0
-"""How long tokens that were started are remembered; a rollback of the server may show them again."""
-
-
-REMEMBERED_MAX: Final = 100_000
-"""How many of them at the most (about 20 MB)."""
+REMEMBERED_MIN: Final = 50_000
+"""How many commands that were started are remembered, and up to twice as many (about 20 MB): a rollback of the server
+may show them again."""
 
 
 class Hands:
@@ -41,7 +37,7 @@ class Hands:
         self._reserved = 0
         self._finishing: set[Held] = set()
         self._started: set[int] = set()
-        self._started_at: deque[tuple[float, int, int]] = deque()
+        self._started_before: set[int] = set()
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -103,7 +99,8 @@ class Hands:
 
     def was_started(self, held: Held) -> bool:
         """Tell whether a command's code began to run here; remembered of those that may run at most once."""
-        return hash(held) in self._started
+        key = hash(held)
+        return key in self._started or key in self._started_before
 
     def drop(self, held: Held) -> None:
         """A command's completion was answered, or it is not ours."""
@@ -119,17 +116,15 @@ class Hands:
         If the server forgot also that the command was begun, it comes under another token: so the same call in the same
         place of its instance counts too.
         """
-        held, command = begun.held, begun.command
+        held, command, started = begun.held, begun.command, self._started
         call = hash((held.address, held.generation, held.seq, held.attempt, command.target, command.arguments))
-        if call in self._started:
+        if call in started or call in self._started_before:
             return False
-        now = asyncio.get_running_loop().time()
-        begun_here = hash(held)
-        self._started.add(begun_here)
-        self._started.add(call)
-        self._started_at.append((now, begun_here, call))
-        while now - self._started_at[0][0] > REMEMBERED_S or len(self._started_at) > REMEMBERED_MAX:
-            self._started.difference_update(self._started_at.popleft()[1:])
+        if len(started) >= 2 * REMEMBERED_MIN:
+            self._started_before = started
+            self._started = started = set[int]()
+        started.add(call)
+        started.add(hash(held))
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -8,7 +8,6 @@ takes no transaction, it runs again too, and the completion compares what was re
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -31,8 +30,6 @@ from kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from actors.definitions import StepDefinition
     from actors.servers.host import Host
 
@@ -54,19 +51,26 @@ class StepRaised(Exception):
     """A step's own code raised an error of the kernel, or what is no Exception: its cause is the step's failure."""
 
 
-@contextmanager
-def telling_apart(*passing: type[KernelError]) -> Generator[None]:
+class telling_apart:  # noqa: N801 - used as a block, as contextlib's own
     """Run the author's code: errors of the kernel that come out of it are the step's, not the engine's.
+
+    Written as a class, which costs a third of a generator: every step is run in one.
 
     Raises:
         StepRaised: in place of an error of the kernel, which is its cause; those of ``passing`` stay what they are.
     """
-    try:
-        yield
-    except passing:
-        raise
-    except KernelError as error:
-        raise StepRaised(str(error)) from error
+
+    __slots__ = ("_passing",)
+
+    def __init__(self, *passing: type[KernelError]) -> None:
+        self._passing = passing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, KernelError) and not isinstance(error, self._passing):
+            raise StepRaised(str(error)) from error
 
 
 class Mutator:

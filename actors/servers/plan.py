@@ -42,10 +42,12 @@ def make_plan(replica: Replica, host: Host) -> Plan:
         end = _too_large(instance.bytes, host.journal_bytes_max)
     token = f"{draw_nonce():x}"
     ending = end is not None
-    canceled = instance.canceled[replica.canceled :]
+    withdrawn: list[int | str] = [*instance.canceled[replica.canceled :]]
     answered = instance.answered[replica.answered :]
-    answered_by = instance.answered_by[replica.answered :]
-    unwanted = {*canceled, *answered} if canceled or answered else None
+    unwanted = {*withdrawn, *answered} if withdrawn or answered else None
+    if answered:
+        by = instance.answered_by[replica.answered :]
+        withdrawn += [f"={seq}:{event}" for seq, event in zip(answered, by, strict=True)]
     commands: list[bytes] = []
     wanted, inline = 0, False
     for seq, command in enumerate(new, committed + 1):
@@ -63,7 +65,7 @@ def make_plan(replica: Replica, host: Host) -> Plan:
     return Plan(
         token=token,
         commands=commands,
-        withdrawn=[*canceled, *(f"={seq}:{event}" for seq, event in zip(answered, answered_by, strict=True))],
+        withdrawn=withdrawn,
         end=end,
         park=not ending and _only_waits(instance),
         eager=eager,

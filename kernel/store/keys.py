@@ -41,7 +41,11 @@ from __future__ import annotations
 
 import re
 from binascii import crc_hqx
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DISPATCHERS: Final = "dispatchers"
 WORKERS: Final = "workers"
@@ -51,6 +55,8 @@ GATEWAYS: Final = "gateways"
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _META: Final = re.compile(r"\{([A-Za-z0-9._-]{1,64}):0\}:meta")
 ID_BYTES_MAX: Final = 200
+TAGS_REMEMBERED: Final = 4096
+"""Actors whose partition is remembered (about 1 MB)."""
 
 
 class Keys:
@@ -61,15 +67,16 @@ class Keys:
         self.namespace = namespace
         self.partitions = partitions
         self.tags = tuple(tag(namespace, p) for p in range(partitions))
+        self.tag_of: Final[Callable[[str], str]] = lru_cache(TAGS_REMEMBERED)(self._tag_of)
+        """Returns the hash tag ``{ns:p}`` of an actor's partition; asked for several times at each step."""
 
     def partition(self, address: str) -> int:
         """Return the partition of an actor: ids that agree up to the first ``/`` share one."""
         actor_id = address[address.index("/") + 1 :]
         return crc_hqx(actor_id.partition("/")[0].encode(), 0) % self.partitions
 
-    def tag_of(self, address: str) -> str:
-        """Return the hash tag ``{ns:p}`` of an actor's partition."""
-        return self.tags[self.partition(address)] if self.partitions > 1 else self.tags[0]
+    def _tag_of(self, address: str) -> str:
+        return self.tags[self.partition(address)]
 
     @property
     def workers(self) -> str:

@@ -8,6 +8,7 @@ import os
 import secrets
 from itertools import count
 from random import Random
+from time import time_ns
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -133,9 +134,7 @@ class Space:
     @staticmethod
     def wall_ms() -> int:
         """Return this machine's time, ms since the epoch."""
-        import time  # noqa: PLC0415 - the one reading of the wall clock in the store
-
-        return time.time_ns() // 1_000_000
+        return time_ns() // 1_000_000
 
     async def open(self) -> None:
         """Connect, check the server, and found the namespace or read how it was founded.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FLOWS = """
 from __future__ import annotations
-import asyncio, os
+import asyncio, gc, os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +51,14 @@ def grind(length_s: float) -> int:
 @manager.action(retry=True)
 async def ponder(length_s: float) -> None:
     await asyncio.to_thread(time.sleep, length_s)
+
+@manager.action
+async def frozen() -> bool:
+    return gc.get_freeze_count() > 10_000
+
+@manager.workflow(name="heap")
+async def heap(step: Step) -> bool:
+    return await step.run_action(frozen)
 
 @manager.workflow(name="checkout")
 async def checkout(step: Step, cart_id: str, cents: int = 5) -> str:

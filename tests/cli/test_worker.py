@@ -99,6 +99,10 @@ def test_a_second_signal_ends_a_worker_at_once(run: Run, worker: Program, until:
     assert "Traceback" not in worker.said
 
 
+def test_what_a_worker_has_loaded_is_no_work_for_the_garbage_collector(run: Run, worker: Program) -> None:
+    assert run("start", "shop.flows:manager", "heap", "--wait").out == "true\n", worker.said
+
+
 def test_a_worker_runs_under_the_hash_seed_of_its_namespace(
     run: Run, worker: Program, embedded_server: EmbeddedServer
 ) -> None:
