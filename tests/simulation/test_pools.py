@@ -81,7 +81,6 @@ class Pooled(Mixed):
         kinds: list[Callable[[str], Awaitable[None]]] = [self.crowd, self.crowd_canceled, self.hasty, self.renewed]
         chosen = [self.random.choice(kinds) for _ in range(3)]
         await asyncio.gather(*(self.tuned(), *(kind(f"{kind.__name__}{n}") for n, kind in enumerate(chosen))))
-        await simulation.finish()
         await self._check_lines()
         await self._check_pool()
         await simulation.vanish()
