@@ -8,15 +8,17 @@ import time
 from collections import Counter
 
 from actors.testing.simulation import Faults, Run, Schedule, run, shrink
+from tests.simulation.pooled import Pooled
 from tests.simulation.scenario import Mixed
 
 
 def main(words: list[str]) -> int:
     options = parsed(words)
+    scenario = Pooled if options.pools else Mixed
     if options.schedule is not None or (options.seed is not None and options.minutes is None):
         schedule = Schedule.parse(options.schedule) if options.schedule else Faults().draw(options.seed, workers=3)
-        return once(schedule, trace=options.trace)
-    return soak(options.seed or int(time.time()) % 10**6 * 1000, (options.minutes or 30) * 60)
+        return once(schedule, scenario, trace=options.trace)
+    return soak(options.seed or int(time.time()) % 10**6 * 1000, (options.minutes or 30) * 60, scenario)
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
@@ -24,31 +26,32 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="run seeds for so long (default 30)")
     parser.add_argument("--seed", type=int, help="the first seed; without --minutes the only one")
     parser.add_argument("--schedule", metavar="TEXT", help="run this schedule once, as printed when a seed fails")
+    parser.add_argument("--pools", action="store_true", help="run the scenario of steps that share a pool")
     parser.add_argument("--trace", action="store_true", help="print every call of that run")
     return parser.parse_args(words)
 
 
-def once(schedule: Schedule, *, trace: bool) -> int:
+def once(schedule: Schedule, scenario: type[Mixed], *, trace: bool) -> int:
     """Run one schedule."""
-    done = run(Mixed, schedule, trace=trace)
+    done = run(scenario, schedule, trace=trace)
     for line in done.trace:
         print(line)
     print(f"{done.schedule}\n{dict(done.injected)}, {done.writes} writes, {done.seconds:.0f} virtual seconds")
     if done.error is None:
         print("all was well")
         return 0
-    print(told(done))
+    print(told(done, scenario))
     return 1
 
 
-def soak(first: int, seconds: float) -> int:
+def soak(first: int, seconds: float, scenario: type[Mixed]) -> int:
     """Run seeds until the time is over, one fails, or Ctrl-C."""
     began, seeds, injected, failed = time.monotonic(), 0, Counter[str](), None
     print(f"seeds from {first} on, for {seconds / 60:g} minutes", flush=True)
     shown = began
     try:
         while time.monotonic() - began < seconds and failed is None:
-            done = run(Mixed, Faults().draw(first + seeds, workers=3))
+            done = run(scenario, Faults().draw(first + seeds, workers=3))
             seeds += 1
             injected += done.injected
             if done.error is not None:
@@ -68,12 +71,12 @@ def soak(first: int, seconds: float) -> int:
         f"verdict: seed {failed.schedule.seed} fails: {failed.error!r:.300}\nlooking for a shorter schedule …",
         flush=True,
     )
-    print(told(shrink(lambda schedule: run(Mixed, schedule), failed)))
+    print(told(shrink(lambda schedule: run(scenario, schedule), failed), scenario))
     return 1
 
 
-def told(failed: Run) -> str:
-    again = f"scripts/soak --schedule '{failed.schedule}' --trace"
+def told(failed: Run, scenario: type[Mixed]) -> str:
+    again = f"scripts/soak{' --pools' * (scenario is Pooled)} --schedule '{failed.schedule}' --trace"
     return f"{type(failed.error).__name__}: {failed.error}\nrun it again: {again}"
 
 
