@@ -425,3 +425,13 @@ async def test_a_permit_whose_message_was_lost_is_told_again(bench: Bench) -> No
     assert seen == str(bench.now).encode()
     bench.space.checking = True
     assert len(await bench.queued()) == 1
+
+
+async def test_the_permits_of_a_discarded_actor_come_back_when_its_pool_is_looked_after(bench: Bench) -> None:
+    assert len(await begun(bench, 2, limit=2)) == 2
+    bench.space.checking = False  # until then pool and actors do not agree
+    await bench.store.discarding.discard(A, unknown=b"unknown", completes=False)
+    assert await counts(bench) == (2, 0)
+    bench.now += RECHECK_MS + 1
+    assert await bench.store.pools.recheck(POOL) == 2
+    assert await counts(bench) == (0, 0)
