@@ -12,23 +12,7 @@ from structlog.testing import capture_logs
 
 from actors import OutcomeUnknown, Step, WorkflowManager, current_step
 from actors.servers import runner as runner_module
-from tests.api.watching import begin_for, in_state, seen
-
-
-class Stage:
-    """Lets a step hang the first so many times it runs."""
-
-    def __init__(self, hangs: int) -> None:
-        self.hangs = hangs
-        self.runs = 0
-        self.hanging = asyncio.Event()
-
-    async def run(self) -> int:
-        self.runs += 1
-        if self.runs <= self.hangs:
-            self.hanging.set()
-            await asyncio.Event().wait()
-        return self.runs
+from tests.api.watching import Stage, begin_for, in_state, seen
 
 
 async def test_a_worker_that_is_stopped_hands_its_running_steps_over_at_once(manager: WorkflowManager) -> None:

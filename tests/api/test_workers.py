@@ -10,23 +10,7 @@ import pytest
 from actors import OutcomeUnknown, Step, StepFailed, StepTimedOut, Stopped, Transaction, WorkflowManager, current_step
 from actors.servers import Worker
 from kernel import Begun, Held, TimedOut
-from tests.api.watching import Managers, begin_for, in_state, running, seen
-
-
-class Stage:
-    """Lets a step hang the first so many times it runs."""
-
-    def __init__(self, hangs: int) -> None:
-        self.hangs = hangs
-        self.runs = 0
-        self.hanging = asyncio.Event()
-
-    async def run(self) -> int:
-        self.runs += 1
-        if self.runs <= self.hangs:
-            self.hanging.set()
-            await asyncio.Event().wait()
-        return self.runs
+from tests.api.watching import Managers, Stage, begin_for, in_state, running, seen
 
 
 async def test_what_a_dead_worker_ran_is_run_by_another(manager: WorkflowManager) -> None:

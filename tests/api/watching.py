@@ -1,7 +1,8 @@
-"""What the tests share: waiting by watching instead of sleeping, and acting behind a worker's back."""
+"""What the tests share: waiting by watching instead of sleeping, steps that hang, and acting behind a worker's back."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, cast
@@ -12,6 +13,22 @@ from kernel import Begun, Store, read_queued
 
 Managers = Callable[..., WorkflowManager]
 """Makes managers of one server and namespace."""
+
+
+class Stage:
+    """Lets a step hang the first so many times it runs."""
+
+    def __init__(self, hangs: int) -> None:
+        self.hangs = hangs
+        self.runs = 0
+        self.hanging = asyncio.Event()
+
+    async def run(self) -> int:
+        self.runs += 1
+        if self.runs <= self.hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
+        return self.runs
 
 
 async def seen(handle: WorkflowHandle[Any], condition: Callable[[Snapshot], object]) -> Snapshot:
