@@ -29,9 +29,10 @@ LATER_DEFECTS = [
     "seed=5550170 workers=2 w2@1:rollback=3",
     "seed=5552558 workers=3 nodes=2 w1@6:failover=25/n2 w1@10:crash-before=300",
     "seed=5552740 workers=3 nodes=2 w1@46:failover=25/n2",
+    "seed=5553664 workers=3 nodes=2 w1@0:old w3@11:failover=25/n0 w3@22:failover=25/n0",
 ]
-"""The same, of seeds that draw from all kinds: a worker declared dead while it began; an end undone, and two attempts
-of one step forgotten, which were held against the engine."""
+"""The same, of seeds that draw from all kinds: a worker declared dead while it began; an end undone, two attempts
+of one step forgotten, and a start that was published twice, all of which was held against the engine."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, GROUP))

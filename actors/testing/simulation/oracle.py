@@ -35,10 +35,10 @@ _UNTOUCHED: Final = frozenset({"heartbeat", "register", "fence", "found", "forge
 class Oracle:
     """Checks I1, I2, I5, I6 and I7 on what a write touched, and these and I8 now and then on all."""
 
-    def __init__(self, world: World, tags: Sequence[str]) -> None:
-        """``tags``: of all partitions."""
+    def __init__(self, world: World, tags: Sequence[str], *, gateway: str) -> None:
+        """``tags``: of all partitions. ``gateway``: the stream of what services publish."""
         self._world = world
-        self._tags = tuple(tags)
+        self._tags, self._gateway = tuple(tags), gateway
         self._session = world.server.session()
         self._chronicle = Chronicle()
         self._since = 0
@@ -109,8 +109,9 @@ class Oracle:
 
     @property
     def posted(self) -> int:
-        """How many messages are on their way."""
-        lengths = [self._session.run(("XLEN", f"{tag}:outbox")) for tag in self._tags]
+        """How many messages are on their way, between instances or from outside."""
+        streams = [f"{tag}:outbox" for tag in self._tags] + [self._gateway]
+        lengths = [self._session.run(("XLEN", stream)) for stream in streams]
         return sum(length for length in lengths if isinstance(length, int))
 
     def _remember(self, found: PartitionKeys, texts: list[str]) -> None:

@@ -126,7 +126,7 @@ class Simulation(WorkflowTester):
         self._clock.on_stuck = self._wake_waiting
         self._days.is_calm, self._days.is_stuck = self._is_calm, self._is_stuck
         self._lend_store(stack)
-        self._oracle = oracle = Oracle(world, store.space.keys.tags)
+        self._oracle = oracle = Oracle(world, store.space.keys.tags, gateway=store.space.keys.gateway)
         stack.callback(oracle.close)
         world.on_write = self._look
         world.on_rollback = oracle.rolled_back
