@@ -101,3 +101,9 @@ def test_a_failing_schedule_is_shrunk_to_what_makes_it_fail() -> None:
 
     least = shrink(play, play(schedule)).schedule
     assert least == Schedule(3, 1, (Fault(2, 7, "pause", 900),), delays=False)
+
+
+def test_no_seed_gives_old_code_to_all_the_workers_that_begin() -> None:
+    for seed in range(3_000):
+        schedule = Faults(kinds=("old",)).draw(seed, workers=2)
+        assert not {1, 2} <= {fault.worker for fault in schedule.faults}

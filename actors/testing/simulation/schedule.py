@@ -120,7 +120,7 @@ class Faults:
                 raise InvalidOption(f"kinds has {kind!r}: give some of {', '.join(KINDS)}")
 
     def draw(self, seed: int, *, workers: int) -> Schedule:
-        """Return the schedule of a seed."""
+        """Return the schedule of a seed. At least one of the first ``workers`` has the new code, or some work never ends."""
         random = Random(seed)  # noqa: S311 - a schedule, not a secret
         drawn: list[Fault] = []
         for _ in range(random.randint(0, self.most) if self.kinds else 0):
@@ -129,6 +129,8 @@ class Faults:
             at = 0 if kind == "old" else random.randint(1, random.choice(BOUNDARIES_MAX))
             amount = random.choice(_AMOUNTS.get(kind, (0,)))
             drawn.append(Fault(worker, at, kind, amount, random.randint(0, NODES) if kind == "failover" else 0))
+        if {fault.worker for fault in drawn if fault.kind == "old"}.issuperset(range(1, workers + 1)):
+            drawn = [fault for fault in drawn if fault.kind != "old" or fault.worker != workers]
         on_one = "failover" not in self.kinds or random.random() < _ONE_NODE
         nodes = 1 if on_one and all(fault.kind != "failover" for fault in drawn) else NODES
         return Schedule(seed, workers, tuple(sorted(set(drawn))), delays=self.delays, nodes=nodes)
