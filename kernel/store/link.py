@@ -129,8 +129,9 @@ class Link:
             self.broken = True
             reason = str(error) or type(error).__name__
             log.warning("connection to Redis lost, trying again", server=masked(self.url), error=reason)
-            while self._watched:
-                self._watched.popitem()[0].reschedule(0)
+        # Also if nothing was answered since the last time: who waits may have connected since.
+        while self._watched:
+            self._watched.popitem()[0].reschedule(0)
 
     @contextlib.asynccontextmanager
     async def unbroken(self) -> AsyncGenerator[None]:

@@ -149,6 +149,7 @@ class Pump:
                 error = caught.__cause__
             else:
                 await self._break(error)  # what the connection still owes is not known any more
+            self._link.gave_up(self)
             if len(batch) == 1:
                 fail(batch, error)
                 return
@@ -167,7 +168,9 @@ class Pump:
                 lane = self._lane or await self._open_lane()
                 sent = _that_hold(batch)
                 again = sent and await self._resolve(sent, await lane.send([call.words for call in sent]))
-                if not again and (self._link.broken or self._link.failing):
+                if not sent:
+                    self._link.gave_up(self)
+                elif self._link.broken or self._link.failing:
                     self._link.succeeded(self)
                 if not again:
                     return
@@ -176,6 +179,9 @@ class Pump:
                 since = since or loop.time()
                 await self._break(error)
                 batch[:] = [call for call in batch if not call.future.done()]
+                if not batch:
+                    self._link.gave_up(self)
+                    return
                 self._link.failed(self, error)
                 if self._link.on_moved is not None:
                     for call in batch:
@@ -246,6 +252,7 @@ class Pump:
                     holds_back = True
         if holds_back:
             # The connection is as good as before, and nothing was lost. What others would write is refused as well.
+            self._link.succeeded(self)
             await asyncio.sleep(BACKOFF_S_MAX)
         return again
 
