@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from kernel.errors import ServerUnreachable, masked
-from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, fail, refused
+from kernel.errors import ServerRefused, ServerUnreachable, masked
+from kernel.store.pump import BACKOFF_S_MAX, LOST, Call, Lane, Pump, Words, error_word, fail, is_denied, refused
 from kernel.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -76,8 +76,15 @@ class Link:
         self._watched: Final[dict[asyncio.Timeout, None]] = {}  # in an order, so that simulations repeat themselves
         """Blocks that are to be left when it breaks."""
         self.full = False
-        """Whether the server refused what can be sent again until it is taken, and took nothing since."""
+        """Whether calls wait that the server refused and that can be sent again until it takes them."""
+        self._refused: Final[dict[asyncio.Future[object], str]] = {}
+        """Those calls, wherever they wait, and their names."""
+        self._taken = False
+        """Whether one of them was taken since the last was refused."""
         self._throttle = Throttle()
+        self._apart: list[Call] = []
+        """Those of them that wait apart, for want of a right, so that the pumps serve others meanwhile."""
+        self._putting_back: asyncio.TimerHandle | None = None
 
     def call(
         self,
@@ -109,6 +116,8 @@ class Link:
 
     def wake_another(self) -> None:
         """Have what is pending taken by a pump that is free; if none is, the first that becomes free takes it."""
+        if self._closed:
+            return  # a pump that was closed would begin anew
         for pump in self._pumps:
             if pump.wake():
                 return
@@ -120,8 +129,9 @@ class Link:
             self.broken = True
             reason = str(error) or type(error).__name__
             log.warning("connection to Redis lost, trying again", server=masked(self.url), error=reason)
-            while self._watched:
-                self._watched.popitem()[0].reschedule(0)
+        # Also if nothing was answered since the last time: who waits may have connected since.
+        while self._watched:
+            self._watched.popitem()[0].reschedule(0)
 
     @contextlib.asynccontextmanager
     async def unbroken(self) -> AsyncGenerator[None]:
@@ -171,25 +181,63 @@ class Link:
         """A pump leaves what it could not do to others, or has told its callers so."""
         self.failing.discard(pump)
 
-    def found_full(self, error: ResponseError) -> None:
-        """A pump was refused a write, by a full disk or for want of a right; it sends it again until it is taken."""
-        self.full = True
-        why = refused("what is to be written", error)
-        if self._throttle.due(str(why)):
-            log.warning("Redis takes no writes, waiting until it does", server=masked(self.url), why=str(why))
+    def found_full(self, call: Call, error: ResponseError) -> None:
+        """A call was refused, by a full disk or for want of a right; it is sent again until it is taken."""
+        self.full, self._taken = True, False
+        if call.future not in self._refused:
+            self._refused[call.future] = call.name
+            call.future.add_done_callback(self._answered)
+        denied = is_denied(error)
+        if self._throttle.due("a right" if denied else error_word(error)):
+            what = ", ".join(sorted(set(self._refused.values()))) if denied else "what is to be written"
+            why = str(refused(what, error))
+            log.warning("Redis takes no writes, waiting until it does", server=masked(self.url), why=why)
 
-    def has_room(self) -> None:
-        """What was refused was taken now."""
-        self.full, self._throttle = False, Throttle()
-        log.warning("Redis takes writes again", server=masked(self.url))
+    def _answered(self, future: asyncio.Future[object]) -> None:
+        """A call that was refused once waits no more: it was taken, here or by another node, or was given up."""
+        del self._refused[future]
+        if not future.cancelled():
+            error = future.exception()
+            self._taken |= error is None or isinstance(error, ServerRefused)
+        if not self._refused:
+            self.full = False
+            if self._taken:
+                self._throttle = Throttle()
+                log.warning("Redis takes writes again", server=masked(self.url))
+
+    def set_apart(self, call: Call) -> None:
+        """Have a call that was refused for want of a right sent again after a pause, in which the pumps serve others.
+
+        Unlike a full disk, a right may be missing for what one rare script does, while all else goes on.
+        """
+        self._apart.append(call)
+        if self._putting_back is None:
+            self._putting_back = asyncio.get_running_loop().call_later(BACKOFF_S_MAX, self._put_back)
+
+    def _put_back(self) -> None:
+        self._putting_back = None
+        apart, self._apart = self._apart, []
+        for call in apart:
+            if call.future.done():
+                continue
+            if self.on_moved is None:
+                self.pending.append(call)
+            else:
+                # A node has rights of its own, and looks at them before it says that it does not serve the slot.
+                self.on_moved(call)
+        if self.pending:
+            self.wake_another()
 
     async def close(self) -> None:
         """End all connections; calls without an answer fail."""
         self._closed = True
         for pump in self._pumps:
             await pump.close()
-        fail(self.pending, ServerUnreachable(self.url, "the connection was closed"))
+        if self._putting_back is not None:
+            self._putting_back.cancel()
+        fail([*self.pending, *self._apart], ServerUnreachable(self.url, "the connection was closed"))
         self.pending.clear()
+        self._apart.clear()
 
 
 __all__ = ["BACKOFF_S_MAX", "LOST", "Call", "Lane", "Link", "Words"]

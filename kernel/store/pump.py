@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kernel.store.link import Link
 
 Words = tuple[str | bytes | int | float, ...]
+Waiting: TypeAlias = "tuple[Call, str, ResponseError]"
+"""A call that was refused for now, why it has to be sent again, and the server's words."""
 LaneLost: TypeAlias = RedisConnectionError
 """A lane broke: what was sent over it may have taken effect, or not."""
 LaneTimedOut: TypeAlias = RedisTimeoutError
@@ -147,6 +149,7 @@ class Pump:
                 error = caught.__cause__
             else:
                 await self._break(error)  # what the connection still owes is not known any more
+            self._link.gave_up(self)
             if len(batch) == 1:
                 fail(batch, error)
                 return
@@ -155,26 +158,30 @@ class Pump:
                     await self._serve([call])
 
     async def _exchange(self, batch: list[Call]) -> None:
-        """Send a batch until each call has an answer."""
+        """Send a batch until each call has an answer, or waits elsewhere; only those that do not stay in it."""
         loop = asyncio.get_running_loop()
         since: float | None = None
-        waited = False
         backoff_s = 0.02
         patience_s = self._link.patience_s
         while batch:
             try:
                 lane = self._lane or await self._open_lane()
-                batch = _that_hold(batch)
-                batch = batch and await self._resolve(batch, await lane.send([call.words for call in batch]))
-                if not batch and (self._link.broken or self._link.failing):
+                sent = _that_hold(batch)
+                again = sent and await self._resolve(sent, await lane.send([call.words for call in sent]))
+                if not sent:
+                    self._link.gave_up(self)
+                elif self._link.broken or self._link.failing:
                     self._link.succeeded(self)
-                if self._link.full and not batch and waited:
-                    self._link.has_room()
-                waited = bool(batch)
+                if not again:
+                    return
+                batch[:] = again
             except (*LOST, RedisError) as error:
                 since = since or loop.time()
                 await self._break(error)
-                batch = [call for call in batch if not call.future.done()]
+                batch[:] = [call for call in batch if not call.future.done()]
+                if not batch:
+                    self._link.gave_up(self)
+                    return
                 self._link.failed(self, error)
                 if self._link.on_moved is not None:
                     for call in batch:
@@ -208,8 +215,7 @@ class Pump:
 
     async def _resolve(self, batch: list[Call], replies: list[object]) -> list[Call]:
         """Answer the calls; return those that have to be sent again."""
-        again: list[Call] = []
-        reasons: dict[str, ResponseError] = {}
+        waiting: list[Waiting] = []
         for call, reply in zip(batch, replies, strict=True):
             future = call.future
             if not isinstance(reply, ResponseError):
@@ -217,30 +223,73 @@ class Pump:
                     future.set_result(reply)
                 continue
             if reason := self._again(call, reply):
-                reasons[reason] = reply
-                again.append(call)
-            elif error_word(reply) in ELSEWHERE and self._link.on_moved is not None:
-                self._link.on_moved(call)
+                waiting.append((call, reason, reply))
             elif not future.done():
                 future.set_exception(refused(call.name, reply))
-        if "away" in reasons:
-            raise RedisConnectionError(error_text(reasons["away"]))
-        if "full" in reasons:
-            # The connection is as good as before, and nothing was lost: only what is refused has to wait.
-            self._link.found_full(reasons["full"])
+        return await self._sort(waiting) if waiting else []
+
+    async def _sort(self, waiting: list[Waiting]) -> list[Call]:
+        """Return which calls this pump sends again; what waits for something of its own is handed on.
+
+        Nothing is handed on before all that can break off has gone well: who sends a batch again sends all of it.
+        """
+        for _, reason, error in waiting:
+            if reason == "away":
+                raise RedisConnectionError(error_text(error))
+        waiting = await self._load(waiting)
+        again: list[Call] = []
+        holds_back = False
+        for call, reason, error in waiting:
+            if reason == "moved" and self._link.on_moved is not None:
+                self._link.on_moved(call)
+            elif reason == "denied":
+                self._link.found_full(call, error)
+                self._link.set_apart(call)
+            else:
+                again.append(call)
+                if reason == "full":
+                    self._link.found_full(call, error)
+                    holds_back = True
+        if holds_back:
+            # The connection is as good as before, and nothing was lost. What others would write is refused as well.
+            self._link.succeeded(self)
             await asyncio.sleep(BACKOFF_S_MAX)
-        elif again and self._lane is not None:
-            await self._lane.send([("SCRIPT", "LOAD", call.script.text) for call in again if call.script])
         return again
+
+    async def _load(self, waiting: list[Waiting]) -> list[Waiting]:
+        """Load the scripts that the server lacks; a call whose script it will not take was refused for that reason."""
+        lacking = [(call, call.script) for call, reason, _ in waiting if reason == "script" and call.script is not None]
+        if not lacking or self._lane is None:
+            return waiting
+        replies = await self._lane.send([("SCRIPT", "LOAD", script.text) for _, script in lacking])
+        errors = {
+            call: reply for (call, _), reply in zip(lacking, replies, strict=True) if isinstance(reply, ResponseError)
+        }
+        left: list[Waiting] = []
+        for one in waiting:
+            call, error = one[0], errors.get(one[0])
+            if error is None:
+                left.append(one)
+            elif (reason := self._again(call, error)) == "away":
+                raise RedisConnectionError(error_text(error))
+            elif reason:
+                left.append((call, reason, error))
+            else:
+                fail([call], refused("SCRIPT LOAD", error))
+        return left
 
     def _again(self, call: Call, error: ResponseError) -> str:
         """Return why a refused call has to be sent again; empty: it has not."""
         word = error_word(error)
         if word == "NOSCRIPT" and call.script is not None:
             return "script"
+        if word in ELSEWHERE and self._link.on_moved is not None:
+            return "moved"
         # The engine's own calls: a right that was taken away is given back one day, and then nothing was lost.
-        if self._link.patience_s is None and (word in FULL or (call.script is not None and is_denied(error))):
+        if self._link.patience_s is None and word in FULL:
             return "full"
+        if self._link.patience_s is None and call.script is not None and is_denied(error):
+            return "denied"
         return "away" if word in AWAY else ""
 
 

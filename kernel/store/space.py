@@ -110,6 +110,7 @@ class Space:
         """To be told when a node can be reached again, or another one serves in its place."""
         self._homeless: list[Call] = []
         self._rehousing: asyncio.Task[None] | None = None
+        self._closed = False
         self._virtual = now_ms
         self._founds = founds
         self._works = works
@@ -230,6 +231,7 @@ class Space:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._closed = True
         rehousing, self._rehousing = self._rehousing, None
         if rehousing is not None:
             rehousing.cancel()
@@ -264,6 +266,9 @@ class Space:
 
     def _moved(self, call: Call) -> None:
         """A call's slot moved, or its node is away: learn the topology, then send it to whoever serves the slot."""
+        if self._closed:
+            fail([call], ServerUnreachable(self.connector.url, "the connection was closed"))
+            return
         self._homeless.append(call)
         _ = self._begin_rehousing()
 

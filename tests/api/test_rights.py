@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from actors import RetryPolicy, Step, Transaction, WorkflowManager
+from actors import RetryPolicy, Step, Transaction, WorkflowManager, Workpool
 from kernel import EmbeddedServer, RightMissing, ServerRefused, Throttle
 from kernel.embedded_guard import ask
 from tests.api.watching import Managers, seen
@@ -186,6 +186,36 @@ async def test_a_right_that_is_taken_from_a_running_worker_is_waited_for_and_tol
     assert lines.count("Redis takes no writes, waiting until it does") == 1
     assert len(lines) == len(set(lines)) <= 3, lines  # beside it: of reads, and of the server that ran one
     assert all("deploy/README.md" in str(line) for line in logged)
+
+
+async def test_a_right_that_only_steps_of_pools_need_is_waited_for_by_them_alone(
+    limited: WorkflowManager, grant: Grant
+) -> None:
+    flow = define(limited)
+    Workpool(limited, "narrow", max_parallelism=1)
+
+    @limited.action(name="copy", pool="narrow")
+    async def copy(number: int) -> int:
+        return number
+
+    @limited.workflow(name="copies")
+    async def copies(step: Step, number: int) -> int:
+        return await step.run_action(copy, number)
+
+    async with limited.worker():
+        assert await (await limited.start(copies, 0)).result() == 0
+        grant("-zcard")
+        with capture_logs() as logged:
+            handles = [await limited.start(copies, number) for number in range(1, 4)]
+            await until(lambda: heard(logged, "takes no writes"))
+            for total in range(1, 11):
+                assert await (await limited.start(flow)).result(timeout=10) == total
+            assert {(await handle.status()).type for handle in handles} == {"in_progress"}
+            grant("")
+            assert [await handle.result() for handle in handles] == [1, 2, 3]
+    lines = [str(line["event"]) for line in logged]
+    assert lines == ["Redis takes no writes, waiting until it does", "Redis takes writes again"]
+    assert "deploy/README.md" in str(logged[0])
 
 
 def test_a_right_that_is_missing_within_a_script_is_told_as_any_other() -> None:
