@@ -120,7 +120,7 @@ class Faults:
                 raise InvalidOption(f"kinds has {kind!r}: give some of {', '.join(KINDS)}")
 
     def draw(self, seed: int, *, workers: int) -> Schedule:
-        """Return the schedule of a seed. At least one of the first ``workers`` has the new code, or some work never ends."""
+        """Return the schedule of a seed. One of the first ``workers`` has the new code, or some work never ends."""
         random = Random(seed)  # noqa: S311 - a schedule, not a secret
         drawn: list[Fault] = []
         for _ in range(random.randint(0, self.most) if self.kinds else 0):
