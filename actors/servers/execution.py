@@ -17,7 +17,7 @@ from kernel import keys
 
 if TYPE_CHECKING:
     from actors.servers.host import Host
-    from kernel import Begun, Held
+    from kernel import Begun, Command, Held
 
 
 class NotYet(Exception):
@@ -62,8 +62,7 @@ class Execution:
         set_current_step(step)
         if not command.timeout_ms:
             return await self._call(definition, begun, args, kwargs)
-        limit_s = command.timeout_ms / 1000
-        deadline = asyncio.timeout(limit_s)
+        deadline = asyncio.timeout(command.timeout_ms / 1000)
         try:
             async with deadline:
                 return await self._call(definition, begun, args, kwargs)
@@ -71,7 +70,7 @@ class Execution:
             step.cancel()
             if not deadline.expired():
                 raise
-            raise StepTimedOut(f"the attempt took longer than {limit_s:g} s", error_type="TimeoutError") from error
+            raise late(command, "timeout") from error
 
     async def _call(
         self, definition: StepDefinition[..., Any], begun: Begun, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -147,6 +146,24 @@ class Execution:
     def close(self) -> None:
         """Let the threads end with what they run."""
         self.threads.close()
+
+
+def late(command: Command, why: str) -> StepTimedOut:
+    """Return the error of a step that took longer than one of its limits."""
+    limits = command.scheduling
+    match why:
+        case "waiting":
+            text = (
+                f"no worker began it within {limits.wait_ms / 1000:g} s of being due: start workers that serve the "
+                f"queue {command.queue!r} and have its code, or raise schedule_timeout"
+            )
+            return StepTimedOut(text, error_type="ScheduleTimeout", attempts=0)
+        case "silent":
+            text = f"the attempt sent no heartbeat for {limits.silence_ms / 1000:g} s"
+            return StepTimedOut(text, error_type="HeartbeatTimeout")
+        case _:
+            text = f"the attempt took longer than {command.timeout_ms / 1000:g} s"
+            return StepTimedOut(text, error_type="TimeoutError")
 
 
 def _named(begun: Begun) -> str:

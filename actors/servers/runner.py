@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import structlog
 
-from actors.errors import Failure, OutcomeUnknown, StepTimedOut
+from actors.errors import Failure, OutcomeUnknown
 from actors.policy import RetryPolicy
 from actors.servers.bands import Ladder
-from actors.servers.execution import Execution, NotYet
+from actors.servers.execution import Execution, NotYet, late
 from actors.servers.mutator import StepRaised
 from actors.servers.refusals import Refusals
 from actors.servers.server import Server
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from actors.servers.host import Host
-    from kernel import Command
 
 log = structlog.get_logger(__name__)
 
@@ -220,19 +219,59 @@ class Runner(Server):
             payload = await self._execution.run(begun)
         except StepRaised as error:
             failure = error.__cause__
-        except (KernelError, KeyboardInterrupt, GeneratorExit):
-            raise  # the latter two come from outside, though they are raised in the step
-        except asyncio.CancelledError as error:
-            if self._execution.was_canceled(held) or _being_canceled():
+        except BaseException as error:
+            if self._broken_off(held, error):
                 raise
-            failure = error  # the step's own code raised it
-        except BaseException as error:  # noqa: BLE001 - whatever the author's code raises is the step's outcome
-            failure = error
+            failure = error  # whatever the author's code raises is the step's outcome
         hands.finishing(held)
+        try:
+            if failure is not None:
+                await self._fail(begun, failure)
+            elif payload is not None:
+                await self._host.turner.finish(begun, "ok", payload)
+        except asyncio.CancelledError as error:
+            if self._broken_off(held, error):
+                raise
+            await self._record_apart(begun, payload, failure)
+
+    def _broken_off(self, held: Held, error: BaseException) -> bool:
+        """Tell whether ``error`` came from outside into a step's task, or from the engine: not from the step's code.
+
+        Whoever cancels all there is, as the end of ``asyncio.run`` does, cancels the auditor before any task runs on.
+        And without it nothing that was not recorded is taken up again here: so no step can run again for ever, since
+        what cancels its task while the auditor lives is the step's own, and is recorded.
+        """
+        task, known = _running_task(), self._host.hands.held.get(held)
+        if task is None or (known is not None and known is not task):
+            return True  # its loop does not run it: it is being closed, or collected
+        if not isinstance(error, asyncio.CancelledError):
+            return isinstance(error, KernelError | KeyboardInterrupt)
+        if self._execution.was_canceled(held) or (task.cancelling() and self._host.auditor.is_ending):
+            return True
+        while task.uncancel():
+            pass
+        return False
+
+    async def _record_apart(self, begun: Begun, payload: bytes | None, failure: BaseException | None) -> None:
+        """Record an outcome in a task that the step's code does not know: what it left behind cancels this one.
+
+        The first try may have reached Redis; then this one is refused.
+        """
         if failure is not None:
-            await self._fail(begun, failure)
-        elif payload is not None:
-            await self._host.turner.finish(begun, "ok", payload)
+            recording = self._fail(begun, failure)
+        else:
+            assert payload is not None, "there was nothing to record"
+            recording = self._host.turner.finish(begun, "ok", payload)
+        task = asyncio.get_running_loop().create_task(recording)
+        self._host.auditor.soon()  # steps may have been granted to the first try, whose answer nobody has read
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                if self._broken_off(begun.held, error):
+                    task.cancel()
+                    raise
+        task.result()
 
     async def _fail(self, begun: Begun, error: BaseException) -> None:
         """Set the next attempt, or record the final failure; a polled query is asked again."""
@@ -264,10 +303,10 @@ class Runner(Server):
         with contextlib.suppress(Refused):
             if why == "waiting":
                 # Final whatever the policy: nothing of it has failed, and another attempt would wait in the same queue.
-                failure = Failure.from_exception(_late(command, why), attempts=held.attempt - 1)
+                failure = Failure.from_exception(late(command, why), attempts=held.attempt - 1)
                 await self._host.turner.finish(begun, "failed", failure.encode())
             else:
-                await self._fail(begun, _late(command, why))
+                await self._fail(begun, late(command, why))
         self.cancel(held)
 
     def cancel(self, held: Held) -> None:
@@ -333,24 +372,6 @@ def _key(held: Held) -> str:
     return f"{held.address}|{held.generation}|{held.seq}|{held.attempt}"
 
 
-def _late(command: Command, why: str) -> StepTimedOut:
-    """Return the error of a step that took longer than one of its limits."""
-    limits = command.scheduling
-    match why:
-        case "waiting":
-            text = (
-                f"no worker began it within {limits.wait_ms / 1000:g} s of being due: start workers that serve the "
-                f"queue {command.queue!r} and have its code, or raise schedule_timeout"
-            )
-            return StepTimedOut(text, error_type="ScheduleTimeout", attempts=0)
-        case "silent":
-            text = f"the attempt sent no heartbeat for {limits.silence_ms / 1000:g} s"
-            return StepTimedOut(text, error_type="HeartbeatTimeout")
-        case _:
-            text = f"the attempt took longer than {command.timeout_ms / 1000:g} s"
-            return StepTimedOut(text, error_type="TimeoutError")
-
-
 _STOPPED: Final = Failure(
     kind="OutcomeUnknown",
     error_type="WorkerStopped",
@@ -358,6 +379,8 @@ _STOPPED: Final = Failure(
 ).encode()
 
 
-def _being_canceled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return None

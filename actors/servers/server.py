@@ -43,6 +43,12 @@ class Server(ABC):
             task.cancel()
             await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the loop was told to stop, or is cancelled with everything else on its event loop."""
+        task = self._task
+        return task is None or task.done() or task.cancelling() > 0
+
     async def _supervised(self) -> None:
         delay_s = 0.1
         while True:
