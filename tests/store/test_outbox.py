@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from kernel.decision import End
 from kernel.refusals import Ended, Gone, NotFound, NotOwner, Running
 from kernel.store.steps import Held
+from kernel.store.timers import SILENT_MS
 from tests.store.bench import A, Bench, child, step, timer, value, wait
 
 
@@ -159,6 +162,48 @@ async def test_commands_whose_place_is_gone_are_put_back(bench: Bench) -> None:
     await bench.space.send(bench.tag, "HSET", f"{bench.tag}:wf:a", "undelivered", 0)
     assert await bench.store.timers.reconcile(A) == (0, 5, [])
     await bench.space.check("healing")
+
+
+async def reconcile_once(bench: Bench, cursor: str) -> tuple[int, str]:
+    """Make one call; return how many commands were put back, and where to go on."""
+    reply = await bench.space.actor_call("reconcile", A, bench.space.clock, A, cursor, SILENT_MS)
+    _, healed, following, *_ = cast("tuple[int, int, bytes]", reply)
+    return healed, following.decode()
+
+
+@pytest.mark.parametrize("grows", [False, True])
+async def test_a_call_puts_no_more_back_than_its_header_says_and_the_next_goes_on(bench: Bench, *, grows: bool) -> None:
+    """Redis hands out a small table whole; 600 make a large one, which it hands out by pages."""
+    await bench.create()
+    await bench.commit([timer(bench.now + 5) for _ in range(150)])
+    await bench.commit([timer(bench.now + 5) for _ in range(150)])
+    bench.space.checking = False
+    await bench.space.send(bench.tag, "DEL", f"{bench.tag}:delayed")
+    counts: list[int] = []
+    cursor = ""
+    while cursor != "0":
+        healed, cursor = await reconcile_once(bench, cursor or "0")
+        counts.append(healed)
+        if grows and len(counts) == 1:
+            for _ in range(3):
+                await bench.commit([timer(bench.now + 5) for _ in range(100)])
+    assert sum(counts) == 300
+    assert len(await bench.members("delayed")) == 300 + 300 * grows
+    assert max(counts) <= 100 + 10 * grows
+    await bench.space.check("healing")
+
+
+async def test_ends_that_are_due_at_once_take_no_more_back_in_one_call_than_its_header_says(bench: Bench) -> None:
+    actors = [f"wf/{name}" for name in "abcde"]
+    for address in actors:
+        await bench.create(address, timeout_ms=1000)
+        await bench.commit([wait() for _ in range(60)], address=address)
+    ended: list[int] = []
+    for _ in range(3):
+        await bench.promote(1000)
+        statuses = [(await bench.store.instances.record(address))["status"] for address in actors]
+        ended.append(statuses.count(b"failed"))
+    assert ended == [2, 4, 5]
 
 
 async def test_children_are_told_to_go_only_when_what_starts_and_cancels_them_has_left(bench: Bench) -> None:

@@ -8,7 +8,7 @@
 --      end status `continued` (payload: the new arguments): then a nonce, the record's new version ('' = none), and the
 --      numbers of facts that were fed and not taken
 -- Returns IDLE event id granted… | MORE event id granted… | APPENDED event id before consumed status (turn not taken) | refusals as complete
--- Cost: 12 commands for one step after another.
+-- Cost: 12 commands for one step after another; at an end as commit.
 --@ actor
 --@ open
 --@ settle_obsolete

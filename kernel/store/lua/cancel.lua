@@ -4,7 +4,7 @@
 -- ARGV 1 now ms  2 address  3 payload  4 tombstone 0|1: leave one for an unknown actor, so that a start on its way is refused
 --      5 message id of that start ('' = whoever started it): an actor that another message started is let live
 -- Returns CANCELED | NOT_OWNER … | NOT_FOUND | GONE | ENDED …
--- Cost: 12 commands and 3 an open command, of which at most 100 here.
+-- Cost: 12 commands and up to 6 an open command, of which at most 100 here.
 --@ actor
 --@ open
 --@ outbox

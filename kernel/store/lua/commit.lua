@@ -9,7 +9,8 @@
 --      end status `continued` (payload: the new arguments): then a nonce, the record's new version ('' = none), and the
 --      numbers of facts that were fed and not taken
 -- Returns IDLE reached granted… | MORE reached granted… | STALE_TURN … | STAGE_LOST … | NOT_FOUND | GONE | ENDED … | STALE_GENERATION …
--- Cost: 9 commands and those that emit needs.
+-- Cost: 9 commands and those that emit needs; at an end 12 and up to 6 an open command, of which at most 100 here, and at
+--      `continued` all of them in one moment, with 3 a command of a child and one a fact that comes along.
 --@ actor
 --@ open
 --@ emit

@@ -4,7 +4,8 @@
 -- ARGV 1 now ms  2 address  3 what: ready | start | indexes | mailbox | ending | messages | commands
 --      4 payload of an unknown outcome  5 nonce base (15 digits), then of `commands` their numbers (<= 100)
 -- Returns MENDED number of things put right | NOTHING | NOT_FOUND | GONE
--- Cost: up to 12 commands; of `commands` 12 each; of `messages` one and the outbox, which is left alone if longer than 1,000.
+-- Cost: up to 12 commands; of `commands` 12 each; of `ending` 6 an open command, at most 100; of `messages` one and the
+--      outbox, which is left alone if longer than 1,000, and 2 a child of an actor that goes, at most 200.
 --@ actor
 --@ open
 --@ event

@@ -5,10 +5,12 @@
 -- ARGV 1 now ms  2 address  3 cursor ('0' = begin)  4 age ms of a message without news
 -- Returns number of messages sent again, number of commands healed, next cursor ('0' = all were seen), then (pool, priority,
 --      member) triples of steps that wait for a permit
--- Cost: 3 commands and 4 an open command, of which about 100 a call.
+-- Cost: 8 commands; 1 an open command, 2 one that waits for a permit, up to 13 one that is put back. 100 open commands a
+--      call, and of a large table as many as HSCAN finds in the buckets of one page: a few more at most.
 --@ actor
 --@ open
 --@ outbox
+local PAGE = 100
 local a = load(ARGV[2])
 if not a or not live(a) then return { 0, 0, '0' } end
 local now, again, healed = clock(ARGV[1]), 0, 0
@@ -40,10 +42,30 @@ local function put_back(seq, o, head)
   redis.call('HSET', a.open, seq, open_value(o.attempt, o.worker, o.token, o.place, o.begun, o.crashes))
 end
 redis.call('HDEL', a.record, '') -- see complete
+
+-- The next numbers to look at, what is open under them, and the cursor behind them. A small table comes whole, whatever
+-- COUNT says: then it is gone through by number, with the cursor `after:<number>`. One that has grown since begins anew.
+local function next_page()
+  local after = tonumber(string.match(ARGV[3], '^after:(%d+)$'))
+  local page = redis.call('HSCAN', a.open, after and '0' or ARGV[3], 'COUNT', PAGE)
+  local whole, seqs, values = page[1] == '0' and (after or ARGV[3] == '0'), {}, {}
+  for i = 1, #page[2], 2 do
+    local seq = page[2][i]
+    if not (whole and after and tonumber(seq) <= after) then
+      seqs[#seqs + 1] = seq
+      values[seq] = page[2][i + 1]
+    end
+  end
+  if not whole or #seqs <= PAGE then return seqs, values, page[1] end
+  table.sort(seqs, function(one, other) return tonumber(one) < tonumber(other) end)
+  for i = #seqs, PAGE + 1, -1 do seqs[i] = nil end
+  return seqs, values, 'after:' .. seqs[PAGE]
+end
+
 local asking, awaits = {}, false
-local page = redis.call('HSCAN', a.open, ARGV[3], 'COUNT', 100)
-for i = 1, #page[2], 2 do
-  local seq, o = page[2][i], parse_open(page[2][i + 1])
+local seqs, values, cursor = next_page()
+for _, seq in ipairs(seqs) do
+  local o = parse_open(values[seq])
   local lost = not placed(o, member_of(o, seq))
   local silent = o.place == 'sent' and tonumber(o.begun ~= '' and o.begun or '0') + tonumber(ARGV[4]) <= now
   if lost or silent then
@@ -60,5 +82,5 @@ for i = 1, #page[2], 2 do
   awaits = awaits or pool ~= nil or o.place == 'sent'
 end
 -- Nothing that could be without news: what is asked for next is looked after anew.
-if not awaits and ARGV[3] == '0' and page[1] == '0' then redis.call('ZREM', K .. ':delayed', own_member(a, 'reconcile')) end
-return { again, healed, page[1], unpack(asking) }
+if not awaits and ARGV[3] == '0' and cursor == '0' then redis.call('ZREM', K .. ':delayed', own_member(a, 'reconcile')) end
+return { again, healed, cursor, unpack(asking) }

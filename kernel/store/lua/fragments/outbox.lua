@@ -11,10 +11,14 @@ local function without_arguments(command)
   return head .. '\n0\n' .. string.sub(rest, tonumber(length) + 1)
 end
 
+-- Commands taken back and children told so far in this call: `promote` goes by it.
+local undone = 0
+
 local function is_child(o) return o.place == 'sent' or string.sub(o.place, 1, 7) == 'outbox:' end
 
 -- Tells a child that it is no longer wanted (`cancel`) or no longer needed (`cleanup`), unless it is detached.
 local function dismiss(a, what, seq, command)
+  undone = undone + 1
   local head = head_of(command)
   if not has(head.flags, 'd') then
     post(a, what, '', { 's', seq, 't', head.token, 'p', without_arguments(command) })
@@ -23,6 +27,7 @@ end
 
 -- Takes back a command that is no longer wanted; a worker that runs it is told at once.
 local function revoke(a, seq, o)
+  undone = undone + 1
   unplace(a, seq, o)
   if o.worker ~= '' then
     redis.call('PUBLISH', K .. ':revoked', member(o.worker, a.generation, seq, o.attempt, o.token, a.address))
