@@ -55,8 +55,9 @@ def change(project: Path, day: str) -> None:
     flows = project / "shop" / "flows.py"
     before, after = ANOTHER_DAY[day]
     text = flows.read_text(encoding="utf-8")
+    flows_import = "import time\n"
     assert before in text
-    flows_import = "import asyncio, os\n"
+    assert flows_import in text
     text = text.replace(before, after).replace(flows_import, f"{flows_import}from shop.helpers import clock\n")
     flows.write_text(text, encoding="utf-8")
     for name in [name for name in sys.modules if name == "shop" or name.startswith("shop.")]:
