@@ -1,53 +1,20 @@
-"""Exiting: how a worker process ends for certain, and only when it is told to.
-
-Python waits for threads at its end, and nobody can end those; and asyncio ends with any task that calls ``sys.exit()``.
-"""
+"""Exiting: how a worker process ends for certain. Python waits for threads at its end, and nobody can end those."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
 import threading
-import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import structlog
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 log = structlog.get_logger(__name__)
 
 OTHERS_S: Final = 1.0
 """How long threads that are no step's (of ``asyncio.to_thread``, of a library) may take to end."""
-
-
-def run_to_the_end(main: Coroutine[Any, Any, int]) -> int:
-    """Run a worker's program as ``asyncio.run`` does, but through a ``sys.exit()`` in a task that a step has begun.
-
-    Such a task has ended with that, and whoever awaits it gets the ``SystemExit``.
-
-    Raises:
-        BaseException: whatever the program itself raises.
-    """
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(main)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except SystemExit as error:
-                if task.done():
-                    raise
-                frame = traceback.extract_tb(error.__traceback__)[-1]
-                log.error(  # noqa: TRY400 - the place is all there is to know
-                    "sys.exit() in a task that a step began ended that task alone: raise an error there",
-                    code=error.code,
-                    at=f"{frame.filename}:{frame.lineno}",
-                )
 
 
 def exit_now(code: int) -> NoReturn:

@@ -16,7 +16,7 @@ import structlog
 
 from actors.cli.connecting import WAIT_S, connect
 from actors.cli.errors import CommandError
-from actors.cli.exiting import exit_now, exit_soon, run_to_the_end
+from actors.cli.exiting import exit_now, exit_soon
 from actors.cli.hash_seed import HASH_SEED, run_anew
 from actors.cli.lifeline import SUPERVISED, Lifeline, on_signals, until_stopped
 from actors.cli.loading import load_manager
@@ -75,7 +75,7 @@ def worker(said: argparse.Namespace) -> int:
     if said.processes > 1:
         return asyncio.run(_supervise(manager, said))
     freeze_loaded()
-    return run_to_the_end(_work(manager, settings, wait_s=said.wait))
+    return asyncio.run(_work(manager, settings, wait_s=said.wait))
 
 
 async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: float) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FLOWS = """
 from __future__ import annotations
-import asyncio, gc, os, sys
+import asyncio, gc, os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -51,17 +51,6 @@ def grind(length_s: float) -> int:
 @manager.action(retry=True)
 async def ponder(length_s: float) -> None:
     await asyncio.to_thread(time.sleep, length_s)
-
-async def leave() -> None:
-    sys.exit(3)
-
-@manager.action(retry=True)
-async def delegate() -> None:
-    await asyncio.create_task(leave())
-
-@manager.workflow(name="delegated")
-async def delegated(step: Step) -> None:
-    await step.run_action(delegate)
 
 @manager.action
 async def frozen() -> bool:

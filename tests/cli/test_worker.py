@@ -254,11 +254,3 @@ def test_a_worker_logs_failures_under_the_ids_that_people_know(run: Run, worker:
     until(lambda: "a workflow failed workflow_id=order-8 " in worker.said)
     assert "a step failed and is tried again workflow_id=order-8 step=decline attempt=1 " in worker.said
     assert "a step failed workflow_id=order-8 step=decline attempt=2 " in worker.said
-
-
-def test_a_worker_outlives_an_exit_in_a_task_that_a_step_began(run: Run, worker: Program, until: Until) -> None:
-    run("start", "shop.flows:manager", "delegated", "--id", "order-9")
-
-    until(lambda: "SystemExit: 3" in run("show", "order-9").out)
-    assert worker.process.poll() is None
-    assert "sys.exit() in a task that a step began" in worker.said
