@@ -14,10 +14,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 ROOT: Final = Path(__file__).parents[1]
 RUN_S_MAX: Final = 300
@@ -31,7 +31,7 @@ def main(words: list[str]) -> int:
         "workloads", nargs="*", default=["sequential"], help="as of headrace bench (default: sequential)"
     )
     parser.add_argument("--against", required=True, metavar="COMMIT", help="the other state of the project")
-    parser.add_argument("--rounds", type=int, default=7, help="pairs of runs (default: 7)")
+    parser.add_argument("--rounds", type=positive, default=7, help="pairs of runs (default: 7)")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a run takes about (default: 4)")
     said = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="headrace-against-") as folder:
@@ -42,14 +42,26 @@ def main(words: list[str]) -> int:
     return 0
 
 
+def positive(text: str) -> int:
+    """Read a number of 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line."""
+    sys.exit(f"scripts/bench: {message}")
+
+
 def unpack(commit: str, folder: Path) -> None:
     """Put a commit's files into a folder."""
-    git = shutil.which("git") or sys.exit("git is needed to get at another commit: install it")
-    packed = subprocess.run([git, "archive", commit], cwd=ROOT, capture_output=True, check=False)
+    git = shutil.which("git") or fail("git is needed to get at another commit: install it")
+    packed = subprocess.run([git, "archive", "--format=zip", commit], cwd=ROOT, capture_output=True, check=False)
     if packed.returncode:
-        sys.exit(f"{commit!r} is no commit of this repository: give one that `git log` shows")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as files:
-        files.extractall(folder, filter="data")
+        fail(f"{commit!r} is no commit of this repository: give one that `git log` shows")
+    with zipfile.ZipFile(io.BytesIO(packed.stdout)) as files:
+        files.extractall(folder)
 
 
 def compare(workload: str, there: Path, *, rounds: int, seconds: float) -> None:
@@ -66,15 +78,20 @@ def compare(workload: str, there: Path, *, rounds: int, seconds: float) -> None:
 def measured(tree: Path, workload: str, seconds: float) -> float:
     """Run one benchmark in a tree; return its value, in the workload's unit."""
     command = [sys.executable, "-m", "actors.cli", "bench", workload]
-    done = subprocess.run(
-        [*command, "--seconds", str(seconds), "--runs", "1", "--json"],
-        cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree)},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=RUN_S_MAX,
-        check=True,
-    )
+    try:
+        done = subprocess.run(
+            [*command, "--seconds", str(seconds), "--runs", "1", "--json"],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=RUN_S_MAX,
+            check=True,
+        )
+    except subprocess.CalledProcessError:
+        fail(f"`headrace bench {workload} --json` failed in {tree}, see above; has that commit this benchmark?")
+    except subprocess.TimeoutExpired:
+        fail(f"`headrace bench {workload}` took longer than {RUN_S_MAX} s: give fewer --seconds")
     value: float = json.loads(done.stdout)["value"]
     return value
 

@@ -57,16 +57,37 @@ class Server(ABC):
                 await self.run()
             except asyncio.CancelledError:
                 raise
-            except AssertionError:
-                log.exception("a bug in a server, please report it; it starts again", server=self.name)
-            except KernelError as error:
-                if not isinstance(error, ServerRefused) or self._throttle.due(str(error)):
-                    log.warning("a server was interrupted and starts again", server=self.name, error=str(error))
-            except Exception:
-                log.exception("a server failed and starts again", server=self.name)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop must go on
+                self._tell(error)
             if self._task is None:
                 return  # told to stop: a task group in which something fails meanwhile raises that in its place
+            _forget_cancellation()
             if asyncio.get_running_loop().time() - began > RESTART_S_MAX:
                 delay_s = 0.1
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RESTART_S_MAX)
+
+    def _tell(self, error: Exception) -> None:
+        """Say why the loop begins again: what Redis brings about in a line, what else went wrong with its traceback."""
+        causes = _leaves(error)
+        if any(isinstance(cause, AssertionError) for cause in causes):
+            log.error("a bug in a server, please report it; it starts again", server=self.name, exc_info=error)
+        elif not all(isinstance(cause, KernelError) for cause in causes):
+            log.error("a server failed and starts again", server=self.name, exc_info=error)
+        elif any(not isinstance(cause, ServerRefused) or self._throttle.due(str(cause)) for cause in causes):
+            said = "; ".join(dict.fromkeys(str(cause) for cause in causes))
+            log.warning("a server was interrupted and starts again", server=self.name, error=said)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors that task groups have wrapped, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _forget_cancellation() -> None:
+    """Let this task count as not cancelled: a task group of which a part fails cancels it, and may leave it at that."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()

@@ -114,32 +114,29 @@ class Worker:
     async def _live(self, *, fallen: tuple[str, ...]) -> None:
         """Begin a life. ``fallen``: earlier lives of this worker, fenced, of which something may be left."""
         self._loop = asyncio.get_running_loop()
-        while not await self._begin_life(fallen):
-            log.warning(
-                "this worker was declared dead while it began; it goes on under a new name", worker=self.incarnation
-            )
-            if not await self._found_again():
-                return  # its process begins anew
-
-    async def _begin_life(self, fallen: tuple[str, ...]) -> bool:
-        """Begin a life; False: it was declared dead before anything was read under its name."""
-        self._is_preparing, self._died_early = True, False
+        self._is_preparing = True
         try:
             host = await self._prepare_life(fallen)
+            while self._died_early:
+                log.warning(
+                    "this worker was declared dead while it began; it goes on under a new name", worker=host.incarnation
+                )
+                if not await self._found_again():
+                    return  # its process begins anew
+                await asyncio.sleep(REBIRTH_S)
+                host = await self._prepare_life(fallen)
         finally:
             self._is_preparing = False
-        if self._died_early:
-            return False
         self._store.space.on_restored.append(host.auditor.soon)
         self._guards = install()
         host.watch = self._guards.watch
         for server in self._servers:
             server.start()
         log.info("worker started", worker=host.incarnation, queues=list(self._settings.queues))
-        return True
 
     async def _prepare_life(self, fallen: tuple[str, ...]) -> Host:
-        """Register a new incarnation and prepare what it reads from."""
+        """Register a new incarnation and prepare what it reads from. It may have died when this returns."""
+        self._died_early = False
         incarnation = self._new_incarnation()
         self._host = host = Host(
             store=self._store, registry=self._registry, settings=self._settings, incarnation=incarnation
@@ -287,7 +284,7 @@ class Worker:
         if incarnation != self.incarnation:
             return  # of a life that is over
         if self._is_preparing:
-            self._died_early = True
+            self._died_early = True  # nothing was read under its name
         elif not self._stopping and self._reborn is None:
             self._reborn = asyncio.get_running_loop().create_task(self._rebirth(), name="rebirth")
 

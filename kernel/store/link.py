@@ -75,8 +75,6 @@ class Link:
         self._failed_at = -math.inf
         self._watched: Final[dict[asyncio.Timeout, None]] = {}  # in an order, so that simulations repeat themselves
         """Blocks that are to be left when it breaks."""
-        self.full = False
-        """Whether calls wait that the server refused and that can be sent again until it takes them."""
         self._refused: Final[dict[asyncio.Future[object], str]] = {}
         """Those calls, wherever they wait, and their names."""
         self._taken = False
@@ -85,6 +83,11 @@ class Link:
         self._apart: list[Call] = []
         """Those of them that wait apart, for want of a right, so that the pumps serve others meanwhile."""
         self._putting_back: asyncio.TimerHandle | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether calls wait that the server refused and that can be sent again until it takes them."""
+        return bool(self._refused)
 
     def call(
         self,
@@ -183,7 +186,7 @@ class Link:
 
     def found_full(self, call: Call, error: ResponseError) -> None:
         """A call was refused, by a full disk or for want of a right; it is sent again until it is taken."""
-        self.full, self._taken = True, False
+        self._taken = False
         if call.future not in self._refused:
             self._refused[call.future] = call.name
             call.future.add_done_callback(self._answered)
@@ -199,11 +202,9 @@ class Link:
         if not future.cancelled():
             error = future.exception()
             self._taken |= error is None or isinstance(error, ServerRefused)
-        if not self._refused:
-            self.full = False
-            if self._taken:
-                self._throttle = Throttle()
-                log.warning("Redis takes writes again", server=masked(self.url))
+        if self._taken and not self._refused:
+            self._throttle = Throttle()
+            log.warning("Redis takes writes again", server=masked(self.url))
 
     def set_apart(self, call: Call) -> None:
         """Have a call that was refused for want of a right sent again after a pause, in which the pumps serve others.

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from actors import RetryPolicy, Step, StepFailed, Transaction, WorkflowHandle, WorkflowManager
 from actors.definitions import Workflow
 from actors.servers import Worker
 from actors.servers import worker as worker_module
+from kernel import ServerRefused
 from tests.api.watching import Managers
 
 TWICE = RetryPolicy(max_attempts=2, initial_backoff=0.01, retry_on=(GeneratorExit, CancelledError))
@@ -101,6 +103,32 @@ async def test_a_generator_exit_that_a_step_raises_is_an_attempt_that_failed(
     runs = Runs(manager, act)
     async with manager.worker():
         assert await (await manager.start(runs.flow, kind)).result(timeout=5) == "GeneratorExit after 2"
+    assert runs.count == 2
+
+
+async def test_that_holds_too_once_the_audit_was_interrupted(manager: WorkflowManager) -> None:
+    runs = Runs(manager, _cancels)
+    async with manager.worker() as worker:
+        auditor = worker.host.auditor
+        audit, again = auditor.audit, asyncio.Event()
+
+        async def refused() -> None:
+            auditor.audit = heard  # type: ignore[method-assign]
+            raise ServerRefused("held_by", "NOPERM no right for it")
+
+        async def heard() -> None:
+            again.set()
+            await audit()
+
+        auditor.audit = refused  # type: ignore[method-assign]
+        with capture_logs() as logs:
+            while not again.is_set():
+                auditor.soon()
+                await asyncio.sleep(0.01)
+        (told,) = [one for one in logs if one.get("server") == "auditor"]
+        assert (told["log_level"], "NOPERM" in told["error"]) == ("warning", True)
+        assert not auditor.is_ending
+        assert await (await manager.start(runs.flow, "action")).result(timeout=5) == "CancelledError after 2"
     assert runs.count == 2
 
 
