@@ -103,7 +103,9 @@ def test_a_failing_schedule_is_shrunk_to_what_makes_it_fail() -> None:
     assert least == Schedule(3, 1, (Fault(2, 7, "pause", 900),), delays=False)
 
 
-def test_no_seed_gives_old_code_to_all_the_workers_that_begin() -> None:
-    for seed in range(3_000):
-        schedule = Faults(kinds=("old",)).draw(seed, workers=2)
-        assert not {1, 2} <= {fault.worker for fault in schedule.faults}
+@pytest.mark.parametrize(
+    "text", ["workers=1 w1@0:old", "workers=2 w1@0:old w2@0:old", "workers=1 w1@3:crash-after=300 w2@0:old"]
+)
+def test_somebody_at_work_has_the_new_code(text: str) -> None:
+    done = run(lambda schedule: Mixed(schedule, kinds=("versioned", "told")), Schedule.parse(f"seed=1 {text}"))
+    assert done.error is None, done.error

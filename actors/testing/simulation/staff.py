@@ -174,6 +174,8 @@ class Staff:
         self._settings = settings
         self._tasks: list[asyncio.Task[None]] = []
         self._hired = 0
+        self._are_old: dict[int, bool] = {}
+        """By place, whether who works there has the old code."""
         self.workers: dict[int, SimulatedWorker] = {}
         """Those at work, by process."""
         self.deaths = 0
@@ -184,7 +186,7 @@ class Staff:
         loop = asyncio.get_running_loop()
         with housekeeping():
             for place in range(self._world.schedule.workers):
-                self._tasks.append(loop.create_task(self._fill(), name=f"place {place + 1}"))
+                self._tasks.append(loop.create_task(self._fill(place), name=f"place {place + 1}"))
 
     async def stop(self) -> None:
         """Kill all workers that are left; their connections are closed."""
@@ -200,18 +202,22 @@ class Staff:
             len(self.workers) < self._world.schedule.workers
         )
 
-    async def _fill(self) -> None:
-        """Have one place filled, by one process after another."""
+    async def _fill(self, place: int) -> None:
+        """Have one place filled, by one process after another. Whoever comes last must be new if all others are old."""
+        places = range(self._world.schedule.workers)
         while True:
             self._hired += 1
             process = self._world.process(self._hired)
-            await self._employ(process)
+            may_be_old = not all(self._are_old.get(other, False) for other in places if other != place)
+            self._are_old[place] = is_old = may_be_old and self._world.is_old(process.number)
+            await self._employ(process, is_old=is_old)
+            del self._are_old[place]
             self.deaths += 1
             await rest(process.hire_after_s)
 
-    async def _employ(self, process: Process) -> None:
+    async def _employ(self, process: Process, *, is_old: bool) -> None:
         """Run one process until it is killed."""
-        twin = SimulatedTwin.for_process(self._twins[self._world.is_old(process.number)], process)
+        twin = SimulatedTwin.for_process(self._twins[is_old], process)
         life = asyncio.get_running_loop().create_task(self._live(process, twin), name=f"worker {process.number}")
         try:
             await asyncio.wait([life])
