@@ -98,9 +98,14 @@ class Oracle:
         self.found += [] if self.found else self.whole()
 
     @property
-    def healed(self) -> bool:
-        """Whether pools and those who ask them agree again after all failovers, when they were last looked at."""
-        return not self._forgotten
+    def may_disagree(self) -> bool:
+        """Whether a failover may have made pools and those who ask them disagree, at whatever time."""
+        return self._forgetful_until > 0
+
+    @property
+    def disagreements(self) -> list[str]:
+        """What they disagreed about when everything was last looked at, each a sentence; it must come to an end."""
+        return sorted(self._forgotten)
 
     @property
     def living(self) -> list[str]:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 DEATHS_MAX: Final = 1_000_000
 """Deaths that the schedule brings are not the step's fault."""
+HEAL_S_MAX: Final = 400.0
+"""So long after the last instance has ended pools and their steps agree again, whatever a failover took."""
 TOMBSTONE_S: Final = 3_700.0
 """After so long what is left of a deleted instance must be gone too."""
 _OPTIONS: Final = ("concurrency", "queues", "replay")
@@ -103,6 +105,7 @@ class Simulation(WorkflowTester):
         self._world: World | None = None
         self._oracle: Oracle | None = None
         self._staff: Staff | None = None
+        self._quiet_since: float | None = None
         self._logged = Logged()
 
     def _make_clock(self, start: datetime) -> SimulationClock:
@@ -265,10 +268,16 @@ class Simulation(WorkflowTester):
     def _is_over(self) -> bool:
         judge = self._judge
         if judge.living or judge.posted:
+            self._quiet_since = None
             return False
-        if not judge.healed:
-            judge.found += judge.whole()
-        return judge.healed
+        if not judge.may_disagree:
+            return True
+        judge.found += judge.whole()
+        now = self.world.time()
+        self._quiet_since = now if self._quiet_since is None else self._quiet_since
+        if now - self._quiet_since > HEAL_S_MAX:
+            judge.found += judge.disagreements
+        return not judge.disagreements
 
     async def _unless_stuck(self, work: Awaitable[T], explain: Callable[[], Awaitable[BaseException]]) -> T:
         """As the tester's; what is not as it must be is said before that something does not go on."""
@@ -279,8 +288,9 @@ class Simulation(WorkflowTester):
         return await super()._unless_stuck(work, explained)
 
     async def _explain_stuck(self) -> BaseException:
-        living = [f"{address} ({self._judge.statuses[address]})" for address in self._judge.living]
-        return SimulationFailed(f"with {self.schedule}:\n  nothing goes on, and these have not ended: {living}")
+        judge = self._judge
+        left = [f"{address} ({judge.statuses[address]})" for address in judge.living] + judge.disagreements
+        return SimulationFailed(f"with {self.schedule}:\n  nothing goes on, and these have not ended: {left}")
 
     def _look(self, words: Any, replies: list[object]) -> None:  # noqa: ANN401 - a call
         self._judge.look_at(words, replies)
