@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 import structlog
 
@@ -81,9 +81,10 @@ class Server(ABC):
 
 def _leaves(error: BaseException) -> list[BaseException]:
     """Return the errors that task groups have wrapped, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
 
 
 def _forget_cancellation() -> None:
