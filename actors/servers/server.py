@@ -58,7 +58,7 @@ class Server(ABC):
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the loop must go on
-                self._tell(error)
+                self._report(error)
             if self._task is None:
                 return  # told to stop: a task group in which something fails meanwhile raises that in its place
             _forget_cancellation()
@@ -67,7 +67,7 @@ class Server(ABC):
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RESTART_S_MAX)
 
-    def _tell(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         """Say why the loop begins again: what Redis brings about in a line, what else went wrong with its traceback."""
         causes = _leaves(error)
         if any(isinstance(cause, AssertionError) for cause in causes):
