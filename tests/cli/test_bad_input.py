@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ("start shop.wrong:manager checkout", "failed at shop/wrong.py:1: SyntaxError"),
         (
             "start shop.flows:manager",
-            "name the workflow after it (it has: checkout, declined, delegated, drawn, ground, heap, parked, pondered,",
+            "name the workflow after it (it has: checkout, declined, drawn, ground, heap, parked, pondered,",
         ),
         ("start shop.flows:manager chekout", "no workflow is registered as 'chekout' (known: checkout"),
         ("start shop.flows:manager checkout {cart", "are not JSON"),
