@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from redis.exceptions import RedisError
 
 from tests.chaos.stage import Injected
+from tests.chaos.victims import take_victim
 from tests.topology.node import NotInTime
 
 if TYPE_CHECKING:
@@ -51,23 +52,8 @@ def note(stage: Stage, done: Injected) -> None:
     stage.say(f"{done.at_s - stage.began_s:6.1f} s  {words}")
 
 
-def _victim(stage: Stage) -> Hand | None:
-    """Stop the worker that has most in hand, and return it; None: there is none.
-
-    It is stopped first, so that what it has in hand stays what it is. One that runs a step which two workers have died
-    with is spared: a third death would rightly convict the step, and it is no step's fault.
-    """
-    hands = [hand for hand in stage.crew.hands if hand.runs and not hand.paused]
-    for hand in sorted(hands, key=lambda hand: -len(stage.in_hand(hand.pid))):
-        stage.crew.pause(hand)
-        if not stage.is_suspect(hand.pid):
-            return hand
-        stage.crew.resume(hand)
-    return None
-
-
 async def _kill(stage: Stage, _size: float) -> Injected | None:
-    hand = _victim(stage)
+    hand = await take_victim(stage)
     if hand is None:
         return None
     await stage.crew.kill(hand, cause="kill")
@@ -77,7 +63,7 @@ async def _kill(stage: Stage, _size: float) -> Injected | None:
 
 async def _pause(stage: Stage, size: float) -> None:
     """Stop a worker for up to twice its timeout: about half of them come back as zombies."""
-    hand = _victim(stage)
+    hand = await take_victim(stage)
     if hand is not None:
         at_s = time.time()
         stage.spawned.append(asyncio.get_running_loop().create_task(_resume(stage, hand, at_s, size)))

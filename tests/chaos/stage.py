@@ -7,7 +7,6 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from tests.topology.place import Place
 
 T = TypeVar("T")
-SUSPECT_AT: Final = 2
-"""Of a step that was begun so often before, the next death is the one that convicts it."""
 
 
 class Injected(NamedTuple):
@@ -150,12 +147,6 @@ class Stage:
                 else:
                     begun.pop(key, None)
         return tuple(workflow_id for workflow_id, _ in begun)
-
-    def is_suspect(self, pid: int) -> bool:
-        """Tell whether a process runs a step that was begun twice before."""
-        begun = Counter((mark.workflow_id, mark.seq, mark.attempt) for mark in self.marks() if mark.what == "begun")
-        hit = set(self.in_hand(pid))
-        return any(times > SUSPECT_AT and workflow_id in hit for (workflow_id, _, _), times in begun.items())
 
     async def close(self) -> None:
         """End everything, by process id; nothing is left."""
