@@ -92,10 +92,11 @@ async def _work(manager: WorkflowManager, settings: WorkerSettings, *, wait_s: f
         worker = await stack.enter_async_context(until_stopped(working, stop))
         refounded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if worker is not None:
-            worker.on_refounded = refounded.set_result
             seed = (await manager.store()).space.seed
-            if str(seed) != os.environ.get(HASH_SEED):
-                refounded.set_result(seed)  # somebody has emptied the server while the worker began
+            if str(seed) == os.environ.get(HASH_SEED):
+                worker.on_refounded = refounded.set_result
+            else:
+                refounded.set_result(seed)  # the server was emptied while the worker began
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), refounded]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         waits[0].cancel()

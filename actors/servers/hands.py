@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kernel import Begun, Held
 
 REMEMBERED_MIN: Final = 50_000
-"""How many commands that were started are remembered, and up to twice as many (about 20 MB): a rollback of the server
+"""How many commands that were started are remembered, and up to twice as many (about 15 MB): a rollback of the server
 may show them again."""
 
 

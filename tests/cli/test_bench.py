@@ -36,6 +36,24 @@ def line_of(*samples: Sample, floors: tuple[Sample, ...] = ()) -> Line:
     return Line.of(workload="latency", workers=1, count=3, unit="ms", samples=samples, floors=floors)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--against", "no-such-commit"],
+            "'no-such-commit' is no commit of this repository: give one that `git log` shows",
+        ),
+        (["--against", "HEAD", "--rounds", "0"], "'0' is no number of 1 or more"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(words: list[str], said: str) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "against.py"
+    done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith(said)
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.server
 def test_every_workload_prints_one_line_with_value_floor_and_surroundings(capfd: pytest.CaptureFixture[str]) -> None:
     code = bench("--count", "200", "--runs", "1", "--seconds", "0.3", "--json")
